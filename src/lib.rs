@@ -1,0 +1,5 @@
+//! tamis compiles recipes for neural-network compression: check, plan, run.
+
+pub mod diagnostic;
+pub mod source;
+pub mod syntax;

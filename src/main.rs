@@ -1,0 +1,3 @@
+//! The `tamis` program: arguments, command, exit code.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Text to tree, and tree to canonical text. Every text parses: what is no statement becomes `Broken` and a diagnostic.
+
+pub mod ast;
