@@ -1,11 +1,10 @@
 //! What is wrong, where, and the way out: one type for the terminal, JSON, SARIF and the editor.
 
-mod codes;
+pub mod codes;
 mod render;
 
 use std::path::PathBuf;
 
-pub use codes::{ALL, Code, Fault, codes};
 pub use render::{human, json, sarif};
 
 use crate::source::Span;
@@ -16,6 +15,29 @@ pub enum Severity {
     Note,
     Warning,
     Error,
+}
+
+/// Whose fault it is; decides the exit code of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The recipe is wrong, or an expectation failed: exit 1.
+    Recipe,
+    /// The command line is wrong: exit 2.
+    Usage,
+    /// An input could not be read: exit 3.
+    Input,
+    /// An output could not be written: exit 4.
+    Output,
+}
+
+/// A kind of diagnostic. Stable: scripts and editors match on `name`.
+#[derive(Debug, PartialEq)]
+pub struct Code {
+    pub name: &'static str,
+    pub severity: Severity,
+    pub fault: Fault,
+    /// The long form for `tamis explain`, in markdown.
+    pub explanation: &'static str,
 }
 
 /// One message about one thing.
