@@ -1,6 +1,7 @@
 //! tamis compiles recipes for neural-network compression: check, plan, run.
 
 pub mod diagnostic;
+pub mod graph;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
