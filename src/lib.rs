@@ -1,5 +1,6 @@
 //! tamis compiles recipes for neural-network compression: check, plan, run.
 
+pub mod checkpoint;
 pub mod diagnostic;
 pub mod graph;
 pub mod source;
