@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod diagnostic;
+pub mod families;
 pub mod graph;
 pub mod source;
 pub mod syntax;

@@ -4,6 +4,8 @@
 //! count as resident memory.
 
 mod config;
+mod disagree;
+mod family;
 #[cfg(test)]
 mod fixture;
 mod header;
@@ -18,6 +20,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use config::Config;
+pub use family::{Family, read_graph};
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::tensor::DType;

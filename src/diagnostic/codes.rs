@@ -65,4 +65,18 @@ codes! {
     TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
     /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
     READ_FAILED = "read-failed", Error, Input;
+    // -- families
+    /// `model_type` of the config (or, where it has none, the first of its `architectures`) names an architecture that
+    /// tamis has no family for.
+    UNKNOWN_ARCHITECTURE = "unknown-architecture", Error, Input;
+    /// Fields of the config contradict each other: `hidden_size` is no multiple of `num_attention_heads`, say.
+    CONFIG_DISAGREES = "config-disagrees", Error, Input;
+    /// The config describes a tensor that the checkpoint has not. Either the config is of another model, or the
+    /// download is incomplete.
+    TENSOR_MISSING = "tensor-missing", Error, Input;
+    /// A tensor has another shape than the config says. The message writes the shape as axes,
+    /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
+    TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
+    TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
 }
