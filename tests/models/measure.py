@@ -3,8 +3,12 @@
 import math
 
 import torch
+from transformers.utils import logging
 
 import sources
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 LENGTH = 128
 
