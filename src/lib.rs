@@ -1,10 +1,12 @@
 //! tamis compiles recipes for neural-network compression: check, plan, run.
 
-// What is printed, and where, is the binary's to decide.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod checkpoint;
 pub mod diagnostic;
 pub mod graph;
+pub mod pass;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
+pub mod weights;
