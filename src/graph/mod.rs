@@ -13,6 +13,7 @@ mod export;
 mod layout;
 mod op;
 mod param;
+mod places;
 mod tree;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
@@ -28,6 +29,7 @@ pub use export::{CannotSay, Fact, Formula};
 pub use layout::{Factors, Matrix};
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
+pub use places::Places;
 pub use tree::{Node, NodeId, Tree};
 
 /// The number of an operation.

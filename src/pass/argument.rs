@@ -18,7 +18,7 @@ pub struct Type {
 
 /// A value could not be read as the type that was asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wrong(pub Box<Diagnostic>);
+pub struct Wrong(pub Diagnostic);
 
 impl Wrong {
     /// Another kind of value was expected.
@@ -33,11 +33,11 @@ impl Wrong {
     }
 
     pub fn at(code: &'static Code, value: &Value, message: String) -> Self {
-        Self(Box::new(Diagnostic::at(code, value.span, message)))
+        Self(Diagnostic::at(code, value.span, message))
     }
 
     pub fn help(self, help: impl Into<String>) -> Self {
-        Self(Box::new(self.0.help(help)))
+        Self(self.0.help(help))
     }
 }
 
@@ -193,7 +193,7 @@ pub fn word<'w>(value: &Value, choices: &'w [&'static str], expected: &str) -> R
     };
     choices.iter().copied().find(|choice| choice == written).ok_or_else(|| {
         let diagnostic = Diagnostic::at(&codes::UNKNOWN_WORD, value.span, format!("`{written}` is not {expected}"));
-        Wrong(Box::new(diagnostic.suggest(written, value.span, choices.iter().copied())))
+        Wrong(diagnostic.suggest(written, value.span, choices.iter().copied()))
     })
 }
 

@@ -4,7 +4,7 @@ use super::argument::{Argument, Type, Wrong};
 use super::criterion::Criterion;
 use super::evaluate::constant;
 use super::registry::Registry;
-use super::value::{Value, ValueKind};
+use super::value::{CallArgument, Value, ValueKind};
 use super::Pass;
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::source::Span;
@@ -54,6 +54,30 @@ pub struct CriterionSpec {
 pub fn summary(doc: &str) -> &str {
     let end = doc.find(". ").or_else(|| doc.find(".\n")).map_or(doc.len(), |at| at + 1);
     doc[..end].trim()
+}
+
+/// A call's arguments as fields: unnamed ones take the names in order, then named ones follow.
+pub fn call_fields(
+    args: &[CallArgument],
+    specs: &[FieldSpec],
+) -> Result<Vec<(String, Span, Value)>, Wrong> {
+    let mut fields: Vec<(String, Span, Value)> = Vec::new();
+    for (at, arg) in args.iter().enumerate() {
+        let (name, span) = match (&arg.name, specs.get(at)) {
+            (Some((name, span)), _) => (name.clone(), *span),
+            (None, Some(spec)) => (spec.name.to_string(), arg.value.span),
+            (None, None) => {
+                let message = format!("at most {} arguments are taken here", specs.len());
+                return Err(Wrong::at(&codes::UNKNOWN_OPTION, &arg.value, message));
+            }
+        };
+        if fields.iter().any(|(other, ..)| *other == name) {
+            let message = format!("`{name}` is given twice");
+            return Err(Wrong::at(&codes::DUPLICATE_FIELD, &arg.value, message));
+        }
+        fields.push((name, span, arg.value.clone()));
+    }
+    Ok(fields)
 }
 
 /// Written arguments on their way into a pass or a criterion. Each mistake is reported, not only the first.
@@ -134,7 +158,7 @@ fn named_if_unknown(value: &Value, Wrong(diagnostic): Wrong) -> Diagnostic {
             help: diagnostic.help.clone().or(Some(diagnostic.message.clone())),
             ..Diagnostic::at(&codes::UNKNOWN_NAME, value.span, format!("`{word}` is not defined"))
         },
-        _ => *diagnostic,
+        _ => diagnostic,
     }
 }
 
