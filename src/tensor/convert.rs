@@ -296,7 +296,7 @@ mod tests {
         let distance = |bits| (decode(bits) - magnitude).abs();
         let neighbours = [bits.checked_sub(1), (bits < infinity(dtype)).then_some(bits + 1)];
         neighbours.into_iter().flatten().all(|other| {
-            distance(bits) < distance(other) || distance(bits) == distance(other) && bits % 2 == 0
+            distance(bits) < distance(other) || distance(bits) == distance(other) && bits.is_multiple_of(2)
         })
     }
 

@@ -1,8 +1,11 @@
 //! Numbers without models: element types, masks, ranks, decompositions.
 
 pub mod convert;
+pub mod cut;
 mod dtype;
 mod error;
+mod lanes;
+pub mod pattern;
 mod view;
 
 pub use dtype::DType;
