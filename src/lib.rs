@@ -2,6 +2,7 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod check;
 pub mod checkpoint;
 pub mod diagnostic;
 pub mod graph;

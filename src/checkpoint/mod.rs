@@ -4,6 +4,7 @@
 //! count as resident memory.
 
 mod config;
+mod family;
 #[cfg(test)]
 mod fixture;
 mod header;
@@ -18,6 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use config::Config;
+pub use family::Family;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::tensor::DType;

@@ -3,6 +3,7 @@
 use super::Graph;
 use super::axis::{AxisId, Dim};
 use super::param::{Param, ParamId, SiteId, View};
+use crate::tensor::MatrixView;
 
 /// A flat index split around one axis: `index = (outer_index * extent + element) * inner + inner_index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,16 +11,6 @@ pub struct Factors {
     pub outer: usize,
     pub extent: usize,
     pub inner: usize,
-}
-
-/// A matrix inside a flat tensor: element (o, i) lies at `offset + o * out_stride + i * in_stride`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matrix {
-    pub offset: usize,
-    pub out: usize,
-    pub inputs: usize,
-    pub out_stride: usize,
-    pub in_stride: usize,
 }
 
 impl Graph {
@@ -87,7 +78,7 @@ impl Graph {
     }
 
     /// The matrix that a view is in its flat tensor. Fixed axes lie outside of the free ones of their dim.
-    pub fn matrix(&self, view: &View, transposed: bool) -> Matrix {
+    pub fn matrix(&self, view: &View, transposed: bool) -> MatrixView {
         let param = &self.params[view.param];
         let offset = view
             .fixed
@@ -103,7 +94,7 @@ impl Graph {
         };
         let (out, ins) = self.matrix_dims(view, transposed);
         let one_row = ins.0.is_empty();
-        Matrix {
+        MatrixView {
             offset,
             out: self.dim_extent(&out),
             inputs: self.dim_extent(&ins),

@@ -26,7 +26,7 @@ pub use builder::{Bias, BuildError, Builder, Header, Size, Value};
 pub use change::Part;
 pub use cost::{Between, Cost};
 pub use export::{CannotSay, Fact, Formula};
-pub use layout::{Factors, Matrix};
+pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
 pub use places::Places;

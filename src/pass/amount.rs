@@ -87,7 +87,9 @@ impl Argument for Budget {
         let Some(measure) = CostMeasure::ALL.into_iter().find(|measure| measure.name() == unit) else {
             let names = CostMeasure::ALL.map(CostMeasure::name);
             let message = format!("`{unit}` is no cost that a step can be given");
-            return Err(Wrong(Diagnostic::at(&codes::WRONG_UNIT, value.span, message).suggest(unit, value.span, names)));
+            return Err(Wrong(
+                Diagnostic::at(&codes::WRONG_UNIT, value.span, message).suggest(unit, value.span, names),
+            ));
         };
         let amount = match amount.kind {
             ValueKind::Ratio(_) => BudgetAmount::Share(Ratio::read(amount, registry)?.0),

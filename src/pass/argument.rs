@@ -160,14 +160,16 @@ impl Quantity {
 }
 
 impl Argument for Quantity {
-    const TYPE: Type = Type { name: "quantity", doc: "a number of elements, `4`, or a share of them, `70%`", choices: &[] };
+    const TYPE: Type =
+        Type { name: "quantity", doc: "a number of elements, `4`, or a share of them, `70%`", choices: &[] };
 
     fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
         match &value.kind {
             ValueKind::Ratio(_) => Ratio::read(value, registry).map(|Ratio(share)| Self::Share(share)),
             ValueKind::Amount { unit, .. } => {
                 let message = format!("`keep` and `remove` count elements; `{unit}` belongs after `to`");
-                Err(Wrong::at(&codes::WRONG_UNIT, value, message).help(format!("write `to … {unit}` for a target on the result")))
+                Err(Wrong::at(&codes::WRONG_UNIT, value, message)
+                    .help(format!("write `to … {unit}` for a target on the result")))
             }
             _ => u64::read(value, registry).map(|count| Self::Count(count as usize)),
         }
@@ -192,7 +194,8 @@ pub fn word<'w>(value: &Value, choices: &'w [&'static str], expected: &str) -> R
         return Err(Wrong::kind(value, expected));
     };
     choices.iter().copied().find(|choice| choice == written).ok_or_else(|| {
-        let diagnostic = Diagnostic::at(&codes::UNKNOWN_WORD, value.span, format!("`{written}` is not {expected}"));
+        let diagnostic =
+            Diagnostic::at(&codes::UNKNOWN_WORD, value.span, format!("`{written}` is not {expected}"));
         Wrong(diagnostic.suggest(written, value.span, choices.iter().copied()))
     })
 }

@@ -53,6 +53,7 @@ impl Evaluator<'_> {
                 ValueKind::Number { value: *value, integer: *integer }
             }
             ast::ExprKind::Percent(ratio) => ValueKind::Ratio(*ratio),
+            ast::ExprKind::Broken => return None,
             ast::ExprKind::Bool(it) => ValueKind::Bool(*it),
             ast::ExprKind::Text(text) => ValueKind::Text(self.text(text)?),
             ast::ExprKind::Name(name) => {
@@ -209,8 +210,8 @@ fn is_finite(kind: &ValueKind) -> bool {
 
 /// Numbers with numbers; shares with shares and numbers; an amount scaled, or with one of its own unit.
 fn arithmetic(op: ast::BinaryOp, left: &ValueKind, right: &ValueKind) -> Option<ValueKind> {
-    use ast::BinaryOp::{Add, Divide, Multiply, Subtract};
     use ValueKind::{Amount, Number, Ratio};
+    use ast::BinaryOp::{Add, Divide, Multiply, Subtract};
     let apply = |left: f64, right: f64| match op {
         Add => left + right,
         Subtract => left - right,

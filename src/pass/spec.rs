@@ -1,11 +1,11 @@
 //! What a pass or a criterion declares of itself, and how arguments are bound to it.
 
+use super::Pass;
 use super::argument::{Argument, Type, Wrong};
 use super::criterion::Criterion;
 use super::evaluate::constant;
 use super::registry::Registry;
 use super::value::{CallArgument, Value, ValueKind};
-use super::Pass;
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::source::Span;
 use crate::syntax::ast::ClauseKind;
@@ -57,10 +57,7 @@ pub fn summary(doc: &str) -> &str {
 }
 
 /// A call's arguments as fields: unnamed ones take the names in order, then named ones follow.
-pub fn call_fields(
-    args: &[CallArgument],
-    specs: &[FieldSpec],
-) -> Result<Vec<(String, Span, Value)>, Wrong> {
+pub fn call_fields(args: &[CallArgument], specs: &[FieldSpec]) -> Result<Vec<(String, Span, Value)>, Wrong> {
     let mut fields: Vec<(String, Span, Value)> = Vec::new();
     for (at, arg) in args.iter().enumerate() {
         let (name, span) = match (&arg.name, specs.get(at)) {
@@ -95,7 +92,8 @@ pub struct Bound<'a> {
 impl Bound<'_> {
     /// The argument of a clause, its default, or a diagnostic.
     pub fn clause<T: Argument>(&mut self, spec: &ClauseSpec) -> Option<T> {
-        let written = self.clauses.iter().find(|(kind, _)| *kind == spec.kind).map(|(_, value)| value.clone());
+        let written =
+            self.clauses.iter().find(|(kind, _)| *kind == spec.kind).map(|(_, value)| value.clone());
         self.read(written, &spec.field, |bound| {
             let keyword = spec.kind.keyword();
             let message = format!("`{}` needs a `{keyword}` clause", bound.owner);

@@ -12,19 +12,32 @@ pub struct Value {
 #[derive(Debug, Clone, PartialEq)]
 pub enum ValueKind {
     /// A plain number; `integer` where it was written and computed without a fraction.
-    Number { value: f64, integer: bool },
+    Number {
+        value: f64,
+        integer: bool,
+    },
     /// `60%` is 0.6.
     Ratio(f64),
     Bool(bool),
     Text(String),
     /// `2:4`: keep `n` of `m`.
-    Pattern { n: u64, m: u64 },
+    Pattern {
+        n: u64,
+        m: u64,
+    },
     /// A number or ratio with its unit: `60% flops`, `2 GiB`, `3 epochs`.
-    Amount { value: Box<Value>, unit: String },
+    Amount {
+        value: Box<Value>,
+        unit: String,
+    },
     /// A bare name that no statement defines: a choice, a criterion, a type.
     Word(String),
     /// `wanda(calib, samples: 64)`
-    Call { name: String, name_span: Span, args: Vec<CallArgument> },
+    Call {
+        name: String,
+        name_span: Span,
+        args: Vec<CallArgument>,
+    },
     List(Vec<Value>),
     Record(Vec<(String, Span, Value)>),
     /// A `model` statement.

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use super::mask::MaskRule;
 use crate::checkpoint::{Checkpoint, Stored};
-use crate::graph::{Matrix, Part};
-use crate::tensor::DType;
+use crate::graph::Part;
+use crate::tensor::{DType, MatrixView};
 
 /// How the bytes of a tensor come about. Shared between versions: a later step wraps what an earlier one made.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub enum Expr {
         input: Arc<Expr>,
         /// The tree path of the site that the matrix belongs to.
         place: String,
-        matrix: Matrix,
+        matrix: MatrixView,
         rule: Arc<dyn MaskRule>,
     },
     /// Another float type, rounded to nearest even.
@@ -43,7 +43,7 @@ pub enum Expr {
 #[derive(Debug)]
 pub struct Factoring {
     pub input: Arc<Expr>,
-    pub matrix: Matrix,
+    pub matrix: MatrixView,
     pub rank: usize,
     /// Both sides in f32 once one was asked for; the second to ask takes its side and frees them.
     pub(super) sides: Mutex<Sides>,
@@ -57,7 +57,7 @@ pub(super) struct Sides {
 }
 
 impl Factoring {
-    pub fn new(input: Arc<Expr>, matrix: Matrix, rank: usize) -> Self {
+    pub fn new(input: Arc<Expr>, matrix: MatrixView, rank: usize) -> Self {
         Self { input, matrix, rank, sides: Mutex::default() }
     }
 }
@@ -76,7 +76,9 @@ impl Expr {
         match self {
             Expr::Stored { stored, .. } => stored.shape.clone(),
             Expr::Gather { input, keep } => {
-                let kept = |(extent, keep): (usize, &Option<Arc<[usize]>>)| keep.as_ref().map_or(extent, |keep| keep.len());
+                let kept = |(extent, keep): (usize, &Option<Arc<[usize]>>)| {
+                    keep.as_ref().map_or(extent, |keep| keep.len())
+                };
                 input.shape().into_iter().zip(keep).map(kept).collect()
             }
             Expr::Cast { input, .. } | Expr::Masked { input, .. } => input.shape(),

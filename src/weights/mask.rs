@@ -3,8 +3,7 @@
 use std::fmt::Debug;
 
 use crate::diagnostic::Diagnostic;
-use crate::graph::Matrix;
-use crate::tensor::DType;
+use crate::tensor::{DType, MatrixView};
 
 /// How much of a matrix one decision looks at; reads are cut so that no decision is split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub struct MatrixBlock<'a> {
     /// Bytes of some rows of the tensor.
     pub bytes: &'a mut [u8],
     /// Where the block's elements are in `bytes`, counted in elements.
-    pub matrix: Matrix,
+    pub matrix: MatrixView,
     /// The output and input numbers of the block's first element in the whole matrix.
     pub first: (usize, usize),
     /// Outputs and inputs of the whole matrix.

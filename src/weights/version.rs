@@ -66,7 +66,8 @@ impl Version {
     /// The elements of a stored dim that belong to the kept elements of one of its axes.
     fn elements_kept(&self, dim: &Dim, axis: AxisId, keep: &[usize]) -> Option<Arc<[usize]>> {
         let at = dim.0.iter().position(|&other| other == axis)?;
-        let extent = |axes: &[AxisId]| -> usize { axes.iter().map(|&axis| self.graph.extent(axis).max).product() };
+        let extent =
+            |axes: &[AxisId]| -> usize { axes.iter().map(|&axis| self.graph.extent(axis).max).product() };
         let (outer, inner) = (extent(&dim.0[..at]), extent(&dim.0[at + 1..]));
         let all = self.graph.extent(axis).max;
         let elements = (0..outer).flat_map(|outer| {
