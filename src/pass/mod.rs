@@ -19,7 +19,7 @@ mod value;
 use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
-pub use argument::{Argument, Count, Quantity, Ratio, Type, Wrong, word};
+pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
 pub use criterion::{Criterion, ElementScores, Scorer, UnitScores};
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
 pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Work, WorkKind};
