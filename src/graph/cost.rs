@@ -195,8 +195,12 @@ impl Graph {
 
     /// The router, and `top_k` experts of mean size.
     fn expert_macs(&self, experts: &Experts) -> Between {
-        let all: Between =
-            experts.experts.iter().flat_map(|expert| expert.sites()).map(|site| self.matrix_macs(site)).sum();
+        let all: Between = experts
+            .experts
+            .iter()
+            .flat_map(super::op::Expert::sites)
+            .map(|site| self.matrix_macs(site))
+            .sum();
         let count = experts.experts.len().max(1) as u64;
         let active = experts.top_k as u64;
         let chosen = Between { min: all.min * active / count, max: all.max * active / count };

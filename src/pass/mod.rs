@@ -6,6 +6,7 @@
 mod amount;
 mod argument;
 mod criterion;
+pub mod elements;
 mod evaluate;
 mod lowering;
 mod measure;
