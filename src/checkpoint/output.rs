@@ -1,12 +1,12 @@
 //! An output directory: whole or not at all, synced before it has its name, never over an input.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
+use super::digest::{Digest, sha256_files};
 use super::disk::{self, cannot_write};
 use super::index::INDEX;
 use super::layout::{Layout, TensorSpec};
@@ -25,6 +25,9 @@ pub enum Existing {
 
 /// Files whose presence shows that tamis wrote a directory.
 const OWN: [&str; 2] = ["provenance.json", "tamis.lock"];
+
+/// A file under its name in the directory.
+type Written = (PathBuf, Arc<File>);
 
 /// A directory in the making. Dropped before [`OutputDir::finish`], it leaves nothing.
 ///
@@ -45,7 +48,7 @@ pub struct OutputDir {
     /// As it was given, to show.
     target: PathBuf,
     existing: Existing,
-    files: Mutex<Vec<(PathBuf, Arc<File>)>>,
+    files: Mutex<Vec<Written>>,
     tensors: Mutex<Vec<Arc<TensorFiles>>>,
 }
 
@@ -57,7 +60,7 @@ impl OutputDir {
         tidy(&place);
         replaceable(target, &place, existing)?;
         Ok(Self {
-            partial: Partial::create(&place).map_err(|error| error.path(target))?,
+            partial: Partial::create(&place).map_err(|error| cannot_write(target, &error))?,
             target: target.to_owned(),
             existing,
             files: Mutex::default(),
@@ -123,6 +126,19 @@ impl OutputDir {
         Ok(tensors)
     }
 
+    /// SHA-256 of each file so far, by name. The disk writes while the processor hashes.
+    pub fn digests(&self) -> Result<BTreeMap<PathBuf, Digest>, Diagnostic> {
+        let files = lock(&self.files).clone();
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| self.path().join(name)).collect();
+        let (synced, digests) = std::thread::scope(|scope| {
+            let sync = scope.spawn(|| self.sync(&files));
+            let digests = sha256_files(&paths);
+            (sync.join().expect("a sync does not panic"), digests)
+        });
+        synced?;
+        Ok(files.into_iter().map(|(name, _)| name).zip(digests?).collect())
+    }
+
     /// Syncs all files, then gives the directory its name.
     ///
     /// # Panics
@@ -132,10 +148,7 @@ impl OutputDir {
             tensors.assert_complete();
         }
         let files = std::mem::take(&mut *lock(&self.files));
-        let synced: Vec<io::Result<()>> = files.par_iter().map(|(_, file)| file.sync_all()).collect();
-        for ((name, _), synced) in files.iter().zip(synced) {
-            synced.map_err(|error| self.cannot_write(name, &error))?;
-        }
+        self.sync(&files)?;
         let mut dirs: Vec<&Path> = files.iter().flat_map(|(name, _)| name.ancestors().skip(1)).collect();
         dirs.push(Path::new(""));
         dirs.sort_unstable();
@@ -145,7 +158,15 @@ impl OutputDir {
         }
         // What is there may have changed since the run began.
         replaceable(&self.target, self.partial.target(), self.existing)?;
-        if self.partial.target().exists() { self.partial.publish_over() } else { self.partial.publish() }
+        let Self { partial, target, .. } = self;
+        let published = if partial.target().exists() { partial.publish_over() } else { partial.publish() };
+        published.map_err(|error| cannot_write(&target, &error))
+    }
+
+    fn sync(&self, files: &[Written]) -> Result<(), Diagnostic> {
+        files
+            .iter()
+            .try_for_each(|(name, file)| file.sync_all().map_err(|error| self.cannot_write(name, &error)))
     }
 
     fn new_file(&self, name: &Path) -> Result<Arc<File>, Diagnostic> {
@@ -263,6 +284,8 @@ mod tests {
             output.put("provenance.json", b"{}").unwrap();
             output.put("1_Pooling/config.json", b"{}").unwrap();
             assert!(Checkpoint::open(output.path()).is_ok());
+            let digests = output.digests().unwrap();
+            assert_eq!(digests[Path::new("1_Pooling/config.json")], Digest::sha256(b"{}"));
             output.finish().unwrap();
             let checkpoint = Checkpoint::open(&target).unwrap();
             assert_eq!(checkpoint.files().len(), if shard_size.is_some() { 2 } else { 1 });

@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::disk::cannot_write;
-use crate::diagnostic::Diagnostic;
-
 /// The directory in the making; removed when dropped before [`Partial::publish`].
 #[derive(Debug)]
 pub struct Partial {
@@ -27,7 +24,7 @@ pub struct Partial {
 
 impl Partial {
     /// Makes the directory beside an absolute target path.
-    pub fn create(target: &Path) -> Result<Self, Diagnostic> {
+    pub fn create(target: &Path) -> io::Result<Self> {
         let parent = target.parent().unwrap_or(target);
         let mut made: Vec<PathBuf> =
             parent.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
@@ -38,7 +35,7 @@ impl Partial {
             }
             Err(error) => {
                 remove_empty(&made);
-                Err(cannot_write(target, &error))
+                Err(error)
             }
         }
     }
@@ -52,19 +49,18 @@ impl Partial {
     }
 
     /// Becomes the target, which must not exist. The content is on disk already.
-    pub fn publish(mut self) -> Result<(), Diagnostic> {
-        rename_to_new(&self.path, &self.target).map_err(|error| cannot_write(&self.target, &error))?;
+    pub fn publish(mut self) -> io::Result<()> {
+        rename_to_new(&self.path, &self.target)?;
         self.finish()
     }
 
-    /// Takes the place of the target, whose old content is removed. Until it is on disk that the new one is in place, the old one is kept.
-    pub fn publish_over(mut self) -> Result<(), Diagnostic> {
-        let fail = |error| cannot_write(&self.target, &error);
+    /// Takes the place of the target, whose old content is removed once the new one is durably there.
+    pub fn publish_over(mut self) -> io::Result<()> {
         let aside = sibling(&self.target, ASIDE, &std::process::id().to_string());
         let old = match renameat_with(CWD, &self.path, CWD, &self.target, RenameFlags::EXCHANGE) {
             Ok(()) => self.path.clone(),
             Err(_) => {
-                swap_in_steps(&self.path, &self.target, &aside).map_err(fail)?;
+                swap_in_steps(&self.path, &self.target, &aside)?;
                 aside
             }
         };
@@ -75,13 +71,10 @@ impl Partial {
     }
 
     /// Writes the new name to disk.
-    fn finish(&mut self) -> Result<(), Diagnostic> {
+    fn finish(&mut self) -> io::Result<()> {
         self.published = true;
         let named = self.made.iter().chain([&self.target]);
-        for parent in named.filter_map(|path| path.parent()) {
-            sync_dir(parent).map_err(|error| cannot_write(&self.target, &error))?;
-        }
-        Ok(())
+        named.filter_map(|path| path.parent()).try_for_each(sync_dir)
     }
 }
 
