@@ -85,8 +85,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_and_a_read_only_one_are_told_apart() {
-        let error =
-            std::fs::File::options().write(true).open("/dev/full").and_then(|mut full| full.write_all(b"x"));
+        let error = File::options().write(true).open("/dev/full").and_then(|mut full| full.write_all(b"x"));
         if let Err(error) = error {
             assert_eq!(cannot_write(Path::new("x"), &error).code, &codes::DISK_FULL);
         }

@@ -93,7 +93,7 @@ impl OutputDir {
             match source.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(count) => {
-                    (&*file).write_all(&buffer[..count]).map_err(|error| self.cannot_write(name, &error))?
+                    (&*file).write_all(&buffer[..count]).map_err(|error| self.cannot_write(name, &error))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(cannot_read(from, &error)),

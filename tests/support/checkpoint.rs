@@ -30,10 +30,8 @@ pub struct Decoder {
 
 impl Decoder {
     /// Llama-2-70B: 723 tensors, 138 GB in bf16.
-    #[allow(dead_code, reason = "not every user of this file needs every model")]
     pub const LLAMA_70B: Self =
         Self { layers: 80, hidden: 8192, mlp: 28672, heads: 64, kv_heads: 8, vocab: 32000, experts: 0 };
-    #[allow(dead_code, reason = "not every user of this file needs every model")]
     pub const MIXTRAL_8X22B: Self =
         Self { layers: 56, hidden: 6144, mlp: 16384, heads: 48, kv_heads: 8, vocab: 32768, experts: 8 };
 
@@ -112,7 +110,6 @@ impl Synthetic {
     }
 
     /// The whole checkpoint; the same seed gives the same bytes.
-    #[allow(dead_code, reason = "not every user of this file needs weights")]
     pub fn write(&self, dir: &Path, seed: u64, shard_size: Option<u64>) {
         let layout = self.write_headers(dir, shard_size);
         let open = |name: &String| File::options().write(true).open(dir.join(name)).unwrap();
