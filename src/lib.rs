@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod diagnostic;
 pub mod graph;
 pub mod pass;
+pub mod provenance;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
