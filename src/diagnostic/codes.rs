@@ -131,6 +131,18 @@ codes! {
     TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
     /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
     READ_FAILED = "read-failed", Error, Input;
+    /// The output directory exists. tamis replaces only what it wrote itself, and only when told to.
+    /// Choose another name, remove the directory, or allow the replacement.
+    OUTPUT_EXISTS = "output-exists", Error, Output;
+    /// The output directory is an input of the run, lies in one, or contains one. Inputs are never changed.
+    OUTPUT_IS_INPUT = "output-is-input", Error, Output;
+    /// The output cannot be made where it was asked for: no permission, a read-only disk, a file where a directory has to be.
+    OUTPUT_NOT_WRITABLE = "output-not-writable", Error, Output;
+    /// The disk has not enough room for the output. The size is known before the first byte, so mostly nothing was
+    /// written; what was is removed.
+    DISK_FULL = "disk-full", Error, Output;
+    /// Writing failed for another reason than room or permission: the disk itself, or what it is mounted on.
+    WRITE_FAILED = "write-failed", Error, Output;
 
     // -- check: names and values
     /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a
