@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod graph;
 pub mod pass;
 pub mod passes;
+pub mod provenance;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
