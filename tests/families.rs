@@ -31,4 +31,3 @@ fn parameters_are_those_that_transformers_counts() {
         assert_eq!(graph.cost(1).params.known(), counts["parameters"].as_u64(), "{name}");
     }
 }
-

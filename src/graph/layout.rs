@@ -3,6 +3,7 @@
 use super::Graph;
 use super::axis::{AxisId, Dim};
 use super::param::{Param, ParamId, SiteId, View};
+use crate::tensor::MatrixView;
 
 /// A flat index split around one axis: `index = (outer_index * extent + element) * inner + inner_index`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,16 +11,6 @@ pub struct Factors {
     pub outer: usize,
     pub extent: usize,
     pub inner: usize,
-}
-
-/// A matrix inside a flat tensor: element (o, i) lies at `offset + o * out_stride + i * in_stride`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Matrix {
-    pub offset: usize,
-    pub out: usize,
-    pub inputs: usize,
-    pub out_stride: usize,
-    pub in_stride: usize,
 }
 
 impl Graph {
@@ -92,7 +83,7 @@ impl Graph {
     }
 
     /// The matrix that a view is in its flat tensor. Fixed axes lie outside of the free ones of their dim.
-    pub fn matrix(&self, view: &View, transposed: bool) -> Matrix {
+    pub fn matrix(&self, view: &View, transposed: bool) -> MatrixView {
         let param = &self.params[view.param];
         let (axes, strides) = (flat(param), self.strides(param));
         let at = |&(axis, index): &(AxisId, usize)| {
@@ -107,7 +98,7 @@ impl Graph {
         let (out, ins) = self.matrix_dims(view, transposed);
         let turned = transposed && dims.len() > 1;
         let (out_stride, in_stride) = if turned { (rest, first) } else { (first, rest) };
-        Matrix {
+        MatrixView {
             offset: view.fixed.iter().map(at).sum(),
             out: self.dim_extent(&out),
             inputs: self.dim_extent(&ins),
@@ -137,10 +128,10 @@ impl Graph {
         })
     }
 
-    /// Params that carry the axis in their shape, with where it lies.
-    pub fn carriers(&self, axis: AxisId) -> Vec<(ParamId, Factors)> {
-        let places = |(id, param)| self.factors(param, axis).into_iter().map(move |place| (id, place));
-        self.params.iter().flat_map(places).collect()
+    /// Params that carry the axis in their shape, each once.
+    pub fn carriers(&self, axis: AxisId) -> Vec<ParamId> {
+        let carries = |param: &Param| param.dims.iter().any(|dim| dim.contains(axis));
+        self.params.iter().filter(|(_, param)| carries(param)).map(|(id, _)| id).collect()
     }
 }
 

@@ -14,6 +14,7 @@ mod export;
 mod layout;
 mod op;
 mod param;
+mod places;
 mod tree;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
@@ -27,9 +28,10 @@ pub use builder::{Bias, BuildError, Builder, Header, Member, Size, Value};
 pub use change::Part;
 pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
-pub use layout::{Factors, Matrix};
+pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
+pub use places::Places;
 pub use tree::{Node, NodeId, Tree};
 
 /// The number of an operation.

@@ -94,7 +94,7 @@ def vit_fashion(data):
     pixels, labels = measure.pixels(pictures), torch.tensor(labels.astype("int64"))
     config = ViTConfig(
         image_size=28,
-        patch_size=4,
+        patch_size=7,
         num_channels=1,
         hidden_size=128,
         intermediate_size=256,
@@ -282,7 +282,7 @@ def mixtral_sotu(data):
     model = MixtralForCausalLM(config)
     # With the router's logits the loss has a term that keeps the experts balanced.
     language_model(
-        data, "mixtral-sotu", model, tokenizer, torch.bfloat16, passes=4, peak=3e-3, output_router_logits=True
+        data, "mixtral-sotu", model, tokenizer, torch.bfloat16, passes=3, peak=3e-3, output_router_logits=True
     )
 
 
