@@ -18,6 +18,253 @@ macro_rules! codes {
 
 codes! {
     // -- syntax
-    /// A statement that the grammar does not know. The rest of the file is still checked.
+    /// The text is no statement of the language: something is missing, misplaced or too much. The other statements are
+    /// read all the same.
+    ///
+    /// ```tamis
+    /// let depth 6        # wrong: `=` is missing
+    /// let depth = 6
+    /// ```
     SYNTAX = "syntax", Error, Recipe;
+    /// A bracket or a text has no end, or a closing bracket has no beginning. A text ends on its own line.
+    ///
+    /// ```tamis
+    /// drop layers[6..12      # wrong
+    /// drop layers[6..12]
+    /// ```
+    UNCLOSED = "unclosed", Error, Recipe;
+    /// A line begins with a clause word (`of`, `by`, `to`, `with`, ...), but what stands above it takes no such clause.
+    ///
+    /// ```tamis
+    /// let share = 60%
+    ///   to share flops       # wrong: `let` takes no clause
+    ///
+    /// prune heads of layers[*]
+    ///   to share flops
+    /// ```
+    STRAY_CLAUSE = "stray-clause", Error, Recipe;
+    /// A step goes on with something that is no clause. Each clause begins with one of the words `of`, `at`, `by`, `to`,
+    /// `keep`, `remove`, `into`, `from`, `on`, `for`, `over` and `with`.
+    ///
+    /// ```tamis
+    /// sparsify weights of ** using magnitude to 2:4   # wrong
+    /// sparsify weights of ** by magnitude to 2:4
+    /// ```
+    UNKNOWN_CLAUSE = "unknown-clause", Error, Recipe;
+    /// A word of the language stands where a name is wanted. Clause words are no names of values, units or nouns.
+    ///
+    /// ```tamis
+    /// let keep = 8           # wrong
+    /// let kept = 8
+    /// ```
+    RESERVED_WORD = "reserved-word", Error, Recipe;
+    /// A number that cannot be read. A number has digits on both sides of its point and may end with `%` or with one of
+    /// `K`, `M`, `G` and `T` (powers of 1000); a unit stands apart.
+    ///
+    /// ```tamis
+    /// prune heads of layers[*] to 60 % flops      # wrong, as are .5, 1_000 and 2GiB
+    /// prune heads of layers[*] to 60% flops
+    /// ```
+    BAD_NUMBER = "bad-number", Error, Recipe;
+    /// A text that cannot be read. A text stands in double quotes; `{name}` in it is replaced by the value of that name;
+    /// a brace, a quote and a backslash of its own are written `\{`, `\"` and `\\`, a newline `\n`.
+    ///
+    /// ```tamis
+    /// save "out/{r"          # wrong
+    /// save "out/\{r"
+    /// ```
+    BAD_TEXT = "bad-text", Error, Recipe;
+    /// A character that stands for nothing outside of texts and comments. Word processors write such characters in place
+    /// of the plain ones: `≤` for `<=`, a dash for `-`.
+    BAD_CHARACTER = "bad-character", Error, Recipe;
+    /// A range of indices is written with two points, and its end is not part of it.
+    ///
+    /// ```tamis
+    /// drop layers[6-11]      # wrong
+    /// drop layers[6..12]
+    /// ```
+    BAD_RANGE = "bad-range", Error, Recipe;
+    /// Brackets, blocks or operators nest deeper than any recipe needs. Give the inner parts names with `let`.
+    TOO_DEEP = "too-deep", Error, Recipe;
+    // -- checkpoint
+    /// The model is neither a directory nor a name in the local Hugging Face cache. tamis downloads nothing:
+    /// fetch it first (`hf download ORG/NAME`) and name the directory or `ORG/NAME`.
+    MODEL_MISSING = "model-missing", Error, Input;
+    /// The directory has no `config.json`. The architecture is read from it, never guessed from tensor names.
+    CONFIG_MISSING = "config-missing", Error, Input;
+    /// `config.json` is not a JSON object in UTF-8.
+    CONFIG_INVALID = "config-invalid", Error, Input;
+    /// A field of `config.json` that the architecture needs is missing, or is of another type than it must be.
+    /// `null` counts as missing.
+    CONFIG_FIELD = "config-field", Error, Input;
+    /// The directory has neither `model.safetensors` nor `model.safetensors.index.json`. Only safetensors is read.
+    WEIGHTS_MISSING = "weights-missing", Error, Input;
+    /// The only weights are pickled (`pytorch_model.bin`, `*.pt`). To unpickle a file is to run the program in it, so
+    /// tamis never does. Convert the model once, where you trust it:
+    /// `AutoModel.from_pretrained(DIR).save_pretrained(NEW, safe_serialization=True)`.
+    WEIGHTS_PICKLED = "weights-pickled", Error, Input;
+    /// A safetensors file ends before its header or its tensors do. Most often a download was cut short: fetch it again.
+    WEIGHTS_TRUNCATED = "weights-truncated", Error, Input;
+    /// The first eight bytes of a safetensors file announce a header of more than 100 MB, which the format forbids.
+    /// The file is damaged, or not safetensors at all.
+    HEADER_TOO_LARGE = "header-too-large", Error, Input;
+    /// The header of a safetensors file is not the JSON object of tensors that it must be.
+    HEADER_INVALID = "header-invalid", Error, Input;
+    /// One tensor name stands twice, in one header or in two shards. Which one counts would be a guess.
+    DUPLICATE_TENSOR = "duplicate-tensor", Error, Input;
+    /// A tensor has an element type that the safetensors format has not.
+    UNKNOWN_DTYPE = "unknown-dtype", Error, Input;
+    /// A tensor has an element type of the format that tamis does not compute with: 8-bit and smaller floats, unsigned
+    /// 16 to 64 bit, complex. Such checkpoints are mostly quantized already: start from the unquantized one.
+    UNSUPPORTED_DTYPE = "unsupported-dtype", Error, Input;
+    /// Tensors of a safetensors file overlap, leave holes, or end before they begin. Every byte must belong to one tensor.
+    TENSOR_OFFSETS = "tensor-offsets", Error, Input;
+    /// A tensor's shape and element type take another number of bytes than its offsets span.
+    TENSOR_SIZE = "tensor-size", Error, Input;
+    /// `model.safetensors.index.json` has no `weight_map` from tensor names to file names.
+    INDEX_INVALID = "index-invalid", Error, Input;
+    /// The index names a file outside of its own directory. Only plain file names are followed.
+    SHARD_OUTSIDE = "shard-outside", Error, Input;
+    /// The index names a file that is not there. Most often a download is incomplete.
+    SHARD_MISSING = "shard-missing", Error, Input;
+    /// The index promises a tensor in a file whose header has it not. Index and shards are of different models or versions.
+    TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
+    /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
+    READ_FAILED = "read-failed", Error, Input;
+    /// The output directory exists. tamis replaces only what it wrote itself, and only when told to.
+    /// Choose another name, remove the directory, or allow the replacement.
+    OUTPUT_EXISTS = "output-exists", Error, Output;
+    /// The output directory is an input of the run, lies in one, or contains one. Inputs are never changed.
+    OUTPUT_IS_INPUT = "output-is-input", Error, Output;
+    /// The output cannot be made where it was asked for: no permission, a read-only disk, a file where a directory has to be.
+    OUTPUT_NOT_WRITABLE = "output-not-writable", Error, Output;
+    /// The disk has not enough room for the output. The size is known before the first byte, so mostly nothing was
+    /// written; what was is removed.
+    DISK_FULL = "disk-full", Error, Output;
+    /// Writing failed for another reason than room or permission: the disk itself, or what it is mounted on.
+    WRITE_FAILED = "write-failed", Error, Output;
+
+    // -- check: names and values
+    /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a
+    /// name unless the place takes words, as `scope: global` does.
+    ///
+    /// ```tamis
+    /// prune heads of layers[*] to budgte flops   # `budget` is meant
+    /// ```
+    UNKNOWN_NAME = "unknown-name", Error, Recipe;
+    /// A name is defined twice. A name means one thing in the whole file, inside a `sweep` too: nothing is shadowed.
+    DUPLICATE_NAME = "duplicate-name", Error, Recipe;
+    /// A value of another kind is needed: a ratio where a number stands, a pattern where a text does.
+    ///
+    /// ```tamis
+    /// param budget: ratio = 60     # write 60%
+    /// ```
+    WRONG_TYPE = "wrong-type", Error, Recipe;
+    /// An amount of a unit that does not fit. `keep` and `remove` count elements; `to` states a target on the result and
+    /// names what it is measured in.
+    ///
+    /// ```tamis
+    /// prune heads of layers[*] to 60%         # of what?
+    /// prune heads of layers[*] to 60% flops
+    /// ```
+    WRONG_UNIT = "wrong-unit", Error, Recipe;
+    /// A value of the right kind that is not possible: a share above 100 %, a count of 0.
+    OUT_OF_RANGE = "out-of-range", Error, Recipe;
+    /// A word that is none of the choices.
+    UNKNOWN_WORD = "unknown-word", Error, Recipe;
+    /// A field stands twice in one record or one call.
+    DUPLICATE_FIELD = "duplicate-field", Error, Recipe;
+    /// A type that `param` does not know: `ratio`, `count`, `int`, `float`, `text`, `bool`, `pattern` and `amount` are there.
+    UNKNOWN_TYPE = "unknown-type", Error, Recipe;
+    /// `--set` names something that is no `param` of the recipe, or is not of the form `name=value`.
+    BAD_SETTING = "bad-setting", Error, Usage;
+    /// A `param` without a default needs a value: `--set name=value`.
+    PARAM_UNSET = "param-unset", Error, Usage;
+    /// Something is defined and never used. Take it out, or use it.
+    UNUSED = "unused", Warning, Recipe;
+
+    // -- check: statements
+    /// A recipe needs exactly one `model` statement, before its first step.
+    MODEL_STATEMENT = "model-statement", Error, Recipe;
+    /// `model input` without a path leaves the model to the command line, and the command line names none: `--model DIR`.
+    MODEL_UNSET = "model-unset", Error, Usage;
+    /// Nothing is saved: the recipe would do its work for nothing.
+    MISSING_SAVE = "missing-save", Error, Recipe;
+    /// Two `save` statements write to one place; the second would overwrite the first.
+    DUPLICATE_SAVE = "duplicate-save", Error, Recipe;
+    /// A statement stands where it cannot: a `param` inside a `sweep`, a second `recipe` header.
+    MISPLACED_STATEMENT = "misplaced-statement", Error, Recipe;
+    /// A file that `use` names cannot be read.
+    USE_MISSING = "use-missing", Error, Recipe;
+    /// Files `use` each other in a circle.
+    USE_CYCLE = "use-cycle", Error, Recipe;
+    /// A used file gives its params, lets and data; its model, steps and outputs would have no place in the user's order.
+    USE_CONTENT = "use-content", Error, Recipe;
+
+    // -- check: steps
+    /// No pass has this verb. `tamis doc` lists all verbs.
+    UNKNOWN_VERB = "unknown-verb", Error, Recipe;
+    /// The verb does not act on this noun.
+    ///
+    /// ```tamis
+    /// sparsify heads of layers[*] to 2:4     # weights are sparsified
+    /// ```
+    UNKNOWN_NOUN = "unknown-noun", Error, Recipe;
+    /// There is no criterion of this name. `tamis doc` lists all criteria.
+    UNKNOWN_CRITERION = "unknown-criterion", Error, Recipe;
+    /// There is no measure of this name.
+    UNKNOWN_MEASURE = "unknown-measure", Error, Recipe;
+    /// There is no data reader of this name.
+    UNKNOWN_READER = "unknown-reader", Error, Recipe;
+    /// The pass, criterion or statement has no such option.
+    UNKNOWN_OPTION = "unknown-option", Error, Recipe;
+    /// A clause stands twice in one step.
+    DUPLICATE_CLAUSE = "duplicate-clause", Error, Recipe;
+    /// A clause that the pass cannot do without.
+    MISSING_CLAUSE = "missing-clause", Error, Recipe;
+    /// A clause that this pass does not take.
+    UNEXPECTED_CLAUSE = "unexpected-clause", Error, Recipe;
+    /// Clauses that say the same thing in two ways, `keep` and `to` for example.
+    CONFLICTING_CLAUSES = "conflicting-clauses", Error, Recipe;
+    /// An argument that has no default.
+    MISSING_ARGUMENT = "missing-argument", Error, Recipe;
+
+    // -- check: steps against the model
+    /// A selector that matches nothing in the model as the steps above left it. It is never a silent no-op.
+    ///
+    /// ```tamis
+    /// sparsify weights of layers[*].mpl to 2:4    # `mlp` is meant
+    /// ```
+    SELECTS_NOTHING = "selects-nothing", Error, Recipe;
+    /// An index past the end of a list. Indices count from 0, negative ones from the end; ranges are half open. Each step
+    /// sees the model as the steps above left it: after `drop layers[6..12]` of 12 there are layers 0 to 5.
+    INDEX_OUT_OF_RANGE = "index-out-of-range", Error, Recipe;
+    /// This model has no such elements: experts in a BERT.
+    NOT_IN_MODEL = "not-in-model", Error, Recipe;
+    /// N:M groups run along the inputs of a matrix; M has to divide their number.
+    PATTERN_DOES_NOT_DIVIDE = "pattern-does-not-divide", Error, Recipe;
+    /// Square blocks have to tile the matrix.
+    BLOCK_DOES_NOT_DIVIDE = "block-does-not-divide", Error, Recipe;
+    /// The criterion has no scores for what the step acts on.
+    CANNOT_SCORE = "cannot-score", Error, Recipe;
+    /// More elements are to stay, or to go, than there are.
+    TOO_MANY = "too-many", Error, Recipe;
+    /// No choice of elements meets the target. The message states what can be reached.
+    UNREACHABLE_BUDGET = "unreachable-budget", Error, Recipe;
+    /// Elements that come in groups are to be removed in part: query heads that share a key/value head, experts fewer than a
+    /// router chooses.
+    INDIVISIBLE = "indivisible", Error, Recipe;
+    /// The step changes nothing: it keeps everything, or the model is as asked already.
+    NO_EFFECT = "no-effect", Warning, Recipe;
+    /// A step undoes what an earlier one established: it removes inputs of weights that are 2:4. Change the order of the
+    /// steps, or say `densify weights` in between.
+    UNDOES_STEP = "undoes-step", Error, Recipe;
+    /// Query heads that share a key/value head are removed together with it.
+    WHOLE_GROUPS = "whole-groups", Note, Recipe;
+    /// Factors of this rank would not be smaller than the weight that they stand for; it stays dense.
+    STAYS_DENSE = "stays-dense", Note, Recipe;
+    /// The result cannot be stated in the config of its architecture, and `save … with { loads_in: transformers }` asks for it.
+    CANNOT_LOAD = "cannot-load", Error, Recipe;
+    /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
+    CANNOT_HOLD = "cannot-hold", Error, Recipe;
 }

@@ -256,6 +256,8 @@ pub enum ExprKind {
         left: Box<Expr>,
         right: Box<Expr>,
     },
+    /// Text that is no value. A diagnostic stands for it: whatever type is wanted, this has it.
+    Broken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,3 +19,9 @@ mod view;
 pub use dtype::DType;
 pub use error::TensorError;
 pub use view::MatrixView;
+
+/// Placeholder until ranks are here.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Cut {
+    pub key: u32,
+}

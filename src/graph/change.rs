@@ -1,0 +1,173 @@
+//! What passes do to a graph: keep some elements of an axis, bound an axis, factor a weight, change a type.
+
+use petgraph::Direction;
+use petgraph::visit::EdgeRef;
+
+use super::axis::{Axis, AxisId, Dim, Extent, Role};
+use super::op::Op;
+use super::param::{Name, NamePart, Param, SiteId, View, Weight};
+use super::tree::NodeId;
+use super::{Graph, OpId, ParamId};
+use crate::tensor::DType;
+
+/// A part of a factored weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Left,
+    Right,
+}
+
+impl Part {
+    /// `query.weight` becomes `query.weight_left`.
+    fn name(self, dense: &Name) -> Name {
+        match self {
+            Part::Left => dense.with_suffix("weight", "weight_left"),
+            Part::Right => dense.with_suffix("weight", "weight_right"),
+        }
+    }
+}
+
+impl Graph {
+    /// Keeps the elements `keep` (ascending) of an axis, in every tensor, name, operation and place of the tree.
+    pub fn keep(&mut self, axis: AxisId, keep: &[usize]) {
+        debug_assert!(keep.is_sorted(), "kept elements stay in order");
+        let renumber = |index: usize| keep.binary_search(&index).ok();
+        self.axes[axis].extent = Extent::exact(keep.len());
+        self.drop_members(axis, renumber);
+        self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
+        self.forget_unused_axes();
+    }
+
+    /// Says that an axis will have an extent within bounds, while which elements stay is not known.
+    ///
+    /// Of axes whose elements are whole tensors the last ones are taken out, to stand for those that will be.
+    pub fn resize(&mut self, axis: AxisId, extent: Extent) {
+        let keep: Vec<usize> = (0..extent.max).collect();
+        self.keep(axis, &keep);
+        self.axes[axis].extent = extent;
+    }
+
+    fn drop_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> Option<usize>) {
+        let gone = |&(of, index): &(AxisId, usize)| of == axis && renumber(index).is_none();
+        let nodes: Vec<NodeId> = self
+            .tree
+            .iter()
+            .filter(|(_, node)| node.member.as_ref().is_some_and(gone))
+            .map(|(id, _)| id)
+            .collect();
+        for node in nodes {
+            if self.tree.get(node).is_some() {
+                self.drop_node(node);
+            }
+        }
+        self.params.retain(|_, param| !param.name.members().any(|member| gone(&member)));
+        let dead: Vec<SiteId> = self
+            .sites
+            .iter()
+            .filter(|(_, site)| site.views().any(|view| view.fixed.iter().any(gone)))
+            .map(|(id, _)| id)
+            .collect();
+        for site in dead {
+            let node = self.sites[site].node;
+            if self.tree.get(node).is_some() {
+                self.drop_node(node);
+            }
+        }
+        self.drop_experts();
+    }
+
+    /// Takes out a tree node with the blocks, operations and sites below it.
+    fn drop_node(&mut self, node: NodeId) {
+        let below = self.tree.below(node);
+        for block in self.blocks.clone() {
+            if below.contains(&block.node) {
+                self.bypass(block.output, block.input);
+            }
+        }
+        self.blocks.retain(|block| !below.contains(&block.node));
+        let removed = self.tree.remove(node);
+        self.ops.retain_nodes(|ops, op| !removed.contains(&ops[op].node));
+        self.sites.retain(|_, site| !removed.contains(&site.node));
+    }
+
+    /// Lets users of `output`, blocks among them, read `input` instead.
+    fn bypass(&mut self, output: OpId, input: OpId) {
+        let users: Vec<(OpId, usize)> = self
+            .ops
+            .edges_directed(output, Direction::Outgoing)
+            .map(|edge| (edge.target(), *edge.weight()))
+            .collect();
+        for (user, operand) in users {
+            self.ops.add_edge(input, user, operand);
+        }
+        for block in &mut self.blocks {
+            if block.input == output {
+                block.input = input;
+            }
+        }
+    }
+
+    fn drop_experts(&mut self) {
+        let sites = &self.sites;
+        for op in self.ops.node_weights_mut() {
+            if let Op::Experts(experts) = &mut op.op {
+                experts.experts.retain(|expert| expert.sites().all(|site| sites.get(site).is_some()));
+            }
+        }
+    }
+
+    fn renumber_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> usize) {
+        self.tree.renumber(axis, &renumber);
+        for (_, param) in self.params.iter_mut() {
+            for part in &mut param.name.0 {
+                if let NamePart::Member(of, index) = part
+                    && *of == axis
+                {
+                    *index = renumber(*index);
+                }
+            }
+        }
+        for (_, site) in self.sites.iter_mut() {
+            for (of, index) in site.views_mut().flat_map(|view| &mut view.fixed) {
+                if *of == axis {
+                    *index = renumber(*index);
+                }
+            }
+        }
+    }
+
+    /// Axes of dropped layers and experts go, and what the config said of them.
+    fn forget_unused_axes(&mut self) {
+        let tree = &self.tree;
+        self.axes.retain(|_, axis| tree.get(axis.node).is_some());
+        let axes = &self.axes;
+        self.facts.retain(|fact| fact.formula.axes().all(|axis| axes.get(axis).is_some()));
+    }
+
+    /// Replaces a dense linear weight by `left [out, rank]` times `right [rank, in]`, named after it.
+    pub fn factor(&mut self, site: SiteId, rank: Extent) {
+        let Weight::Dense(view) = self.sites[site].weight.clone() else { return };
+        let node = self.sites[site].node;
+        let (out, ins) = self.matrix_dims(&view, self.sites[site].transposed);
+        let rank = self.axes.push(Axis { role: Role::Rank, extent: rank, node, key: None });
+        let dense = self.params[view.param].clone();
+        let mut part = |side: Part, dims: Vec<Dim>| -> View {
+            let name = side.name(&dense.name);
+            View::whole(self.params.push(Param { name, dims, aliases: Vec::new(), ..dense.clone() }))
+        };
+        let left = part(Part::Left, vec![out, rank.into()]);
+        let right = part(Part::Right, vec![rank.into(), ins]);
+        let site = &mut self.sites[site];
+        site.weight = Weight::Factored { left, right };
+        // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
+        site.transposed = false;
+        self.params.remove(view.param);
+    }
+
+    /// Changes the storage type of a float parameter.
+    pub fn cast(&mut self, param: ParamId, dtype: DType) {
+        if self.params[param].dtype.is_float() {
+            self.params[param].dtype = dtype;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Laid-out text to tree. The grammar takes every text; what it took by a way to be wrong is reported here.
+
+mod expr;
+mod literal;
+mod report;
+mod selector;
+mod statement;
+mod step;
+
+use pest::Parser;
+use pest::iterators::{Pair, Pairs};
+
+use super::ast::{Comment, Expr, Name, Recipe};
+use super::layout::{self, Layout, POISON};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::source::{SourceId, Span};
+
+/// The parser and its rules, made from the grammar.
+mod grammar {
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../grammar/tamis.pest"]
+    pub(super) struct Grammar;
+}
+
+use grammar::{Grammar, Rule};
+
+/// How deep a tree may be. Chains of operators count: `1 + 1 + 1` is a tree of depth 3.
+const MAX_TREE_DEPTH: usize = 256;
+
+/// The tree of any text. What is wrong with it is told in `diagnostics`, in the order of the text.
+pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Recipe {
+    let mut found = Diagnostics::new();
+    let Layout { text: laid, comments } = layout::lay_out(source, text, &mut found);
+    let statements = match Grammar::parse(Rule::recipe, &laid) {
+        Ok(pairs) => Builder::new(source, &laid, &mut found).recipe(pairs),
+        Err(_) => refuse(source, text, &mut found),
+    };
+    found.sort();
+    diagnostics.extend(found);
+    let top = statements.first().map_or(text.len(), |statement| statement.span.start);
+    let doc = doc_comment(text, comments.iter().take_while(|comment| comment.span.start < top));
+    Recipe { doc, statements, comments, span: Span::new(source, 0, text.len()) }
+}
+
+/// The tree of one value, as in `--set name=value`. None where it has an error.
+pub fn parse_expr(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Option<Expr> {
+    let mut found = Diagnostics::new();
+    let Layout { text: laid, .. } = layout::lay_out(source, text, &mut found);
+    let expr = match Grammar::parse(Rule::single_expr, &laid) {
+        Ok(pairs) => Builder::new(source, &laid, &mut found).single_expr(pairs),
+        Err(_) => refuse(source, text, &mut found),
+    };
+    let fine = !found.has_errors();
+    found.sort();
+    diagnostics.extend(found);
+    expr.filter(|_| fine)
+}
+
+/// The grammar takes every text, but pest gives up where the stack runs low.
+fn refuse<T: Default>(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> T {
+    let place = Span::new(source, 0, text.len());
+    diagnostics.push(Diagnostic::at(&codes::TOO_DEEP, place, "this text is nested too deep to be read"));
+    T::default()
+}
+
+/// The first block of `##` lines.
+fn doc_comment<'a>(text: &str, comments: impl Iterator<Item = &'a Comment>) -> Option<String> {
+    let mut lines: Vec<&str> = Vec::new();
+    let mut end = 0;
+    for comment in comments.skip_while(|comment| !comment.text.starts_with("##")) {
+        let between = text[end..comment.span.start].matches('\n').count();
+        let Some(line) = comment.text.strip_prefix("##").filter(|_| lines.is_empty() || between == 1) else {
+            break;
+        };
+        lines.push(line.strip_prefix(' ').unwrap_or(line));
+        end = comment.span.end;
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Makes the tree from the grammar's pairs.
+struct Builder<'a> {
+    source: SourceId,
+    /// The text as the grammar saw it. Offsets hold in the text as it was written, too.
+    laid: &'a str,
+    diagnostics: &'a mut Diagnostics,
+    /// Mistakes so far, with those that the layout has reported.
+    mistakes: usize,
+    /// Where the last missing thing was reported: what is missing behind it there follows from it.
+    missing_at: Option<usize>,
+    depth: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn new(source: SourceId, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
+        Self { source, laid, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
+    }
+
+    fn single_expr(&mut self, pairs: Pairs<Rule>) -> Option<Expr> {
+        let mut value = None;
+        for pair in pairs.flat_map(Pair::into_inner) {
+            match pair.as_rule() {
+                Rule::expr | Rule::no_value => value = Some(self.value(pair)),
+                Rule::EOI => {}
+                _ => self.superfluous(&pair, "the end of the value"),
+            }
+        }
+        value
+    }
+
+    /// The span of what a pair took, less the blanks that pest takes behind optional parts.
+    fn span(&self, pair: &Pair<Rule>) -> Span {
+        let start = pair.as_span().start();
+        Span::new(self.source, start, start + pair.as_str().trim_ascii_end().len())
+    }
+
+    fn name(&self, pair: &Pair<Rule>) -> Name {
+        Name { text: pair.as_str().to_owned(), span: self.span(pair) }
+    }
+
+    /// A name, or what stands where one is missing.
+    fn name_or_missing(&mut self, pair: Option<Pair<Rule>>) -> Option<Name> {
+        let pair = pair?;
+        if pair.as_rule() == Rule::name {
+            return Some(self.name(&pair));
+        }
+        self.missing(&pair, "a name");
+        None
+    }
+}
+
+fn poisoned(pair: &Pair<Rule>) -> bool {
+    pair.as_str().as_bytes().contains(&POISON)
+}
+
+#[cfg(test)]
+mod tests;

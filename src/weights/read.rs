@@ -1,0 +1,1 @@
+//! Reading: expressions evaluated for the rows that are asked for.
