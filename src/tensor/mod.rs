@@ -4,7 +4,9 @@ pub mod convert;
 pub mod cut;
 mod dtype;
 mod error;
+pub mod floor;
 mod lanes;
+pub mod mask;
 pub mod pattern;
 mod view;
 
