@@ -10,12 +10,7 @@ pub mod mask;
 pub mod pattern;
 mod view;
 
+pub use cut::Cut;
 pub use dtype::DType;
 pub use error::TensorError;
 pub use view::MatrixView;
-
-/// Placeholder until ranks are here.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Cut {
-    pub key: u32,
-}
