@@ -5,8 +5,11 @@
 pub mod check;
 pub mod checkpoint;
 pub mod diagnostic;
+pub mod families;
 pub mod graph;
 pub mod pass;
+pub mod passes;
+pub mod provenance;
 pub mod source;
 pub mod syntax;
 pub mod tensor;

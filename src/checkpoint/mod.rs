@@ -3,13 +3,22 @@
 //! Files are read by position and never mapped: a file that shrinks while it is mapped kills the process, and mapped pages
 //! count as resident memory.
 
+mod beside;
 mod config;
+mod digest;
+mod disagree;
+mod disk;
 mod family;
 #[cfg(test)]
 mod fixture;
 mod header;
+mod hub;
 mod index;
+mod layout;
 mod listing;
+mod output;
+mod partial;
+mod tensor_files;
 mod text;
 
 use std::collections::BTreeMap;
@@ -18,8 +27,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use beside::beside;
 pub use config::Config;
-pub use family::Family;
+pub use digest::{Digest, DigestMemo, sha256_files};
+pub use disk::free_space;
+pub use family::{Family, read_graph};
+pub use hub::locate;
+pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
+pub use output::{Existing, OutputDir};
+pub use tensor_files::TensorFiles;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::tensor::DType;

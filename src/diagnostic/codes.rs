@@ -131,6 +131,33 @@ codes! {
     TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
     /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
     READ_FAILED = "read-failed", Error, Input;
+    // -- families
+    /// `model_type` of the config (or, where it has none, the first of its `architectures`) names an architecture that
+    /// tamis has no family for.
+    UNKNOWN_ARCHITECTURE = "unknown-architecture", Error, Input;
+    /// Fields of the config contradict each other: `hidden_size` is no multiple of `num_attention_heads`, say.
+    CONFIG_DISAGREES = "config-disagrees", Error, Input;
+    /// The config describes a tensor that the checkpoint has not. Either the config is of another model, or the
+    /// download is incomplete.
+    TENSOR_MISSING = "tensor-missing", Error, Input;
+    /// A tensor has another shape than the config says. The message writes the shape as axes,
+    /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
+    TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
+    TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
+
+    /// The output directory exists. tamis replaces only what it wrote itself, and only when told to.
+    /// Choose another name, remove the directory, or allow the replacement.
+    OUTPUT_EXISTS = "output-exists", Error, Output;
+    /// The output directory is an input of the run, lies in one, or contains one. Inputs are never changed.
+    OUTPUT_IS_INPUT = "output-is-input", Error, Output;
+    /// The output cannot be made where it was asked for: no permission, a read-only disk, a file where a directory has to be.
+    OUTPUT_NOT_WRITABLE = "output-not-writable", Error, Output;
+    /// The disk has not enough room for the output. The size is known before the first byte, so mostly nothing was
+    /// written; what was is removed.
+    DISK_FULL = "disk-full", Error, Output;
+    /// Writing failed for another reason than room or permission: the disk itself, or what it is mounted on.
+    WRITE_FAILED = "write-failed", Error, Output;
 
     // -- weights
     /// Weights are NaN or infinite, so that nothing can be said of their importance. Most often a training run diverged,

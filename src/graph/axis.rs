@@ -41,8 +41,8 @@ pub enum Role {
     GateUp,
     /// The inner width of a factored weight.
     Rank,
-    /// An axis of extent one that a checkpoint stores.
-    One,
+    /// A dimension of a buffer: it stays as it is.
+    Fixed,
 }
 
 impl Role {
@@ -66,8 +66,13 @@ impl Role {
         Self::Qkv,
         Self::GateUp,
         Self::Rank,
-        Self::One,
+        Self::Fixed,
     ];
+
+    /// Whether the axis is a list: its elements are whole tensors, or parts that have a place of their own in the tree.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Layers | Self::Experts)
+    }
 
     /// As recipes and reports spell it.
     pub fn name(self) -> &'static str {
@@ -91,7 +96,7 @@ impl Role {
             Self::Qkv => "qkv",
             Self::GateUp => "gate_up",
             Self::Rank => "rank",
-            Self::One => "one",
+            Self::Fixed => "fixed",
         }
     }
 }
@@ -147,7 +152,7 @@ pub struct Axis {
     pub key: Option<String>,
 }
 
-/// A stored dimension: an ordered product of axes, outermost first, as in `(heads head_dim)`.
+/// A stored dimension: an ordered product of axes, outermost first, as in `(heads head_dim)`; of none it is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Dim(pub Vec<AxisId>);

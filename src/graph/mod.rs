@@ -6,6 +6,7 @@
 
 mod arena;
 mod axis;
+mod between;
 mod builder;
 mod change;
 mod cost;
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use arena::{Arena, Id};
 pub use axis::{Axis, AxisId, Dim, Extent, Role};
-pub use builder::{Bias, BuildError, Builder, Header, Size, Value};
+pub use between::Between;
+pub use builder::{Bias, BuildError, Builder, Header, Member, Size, Value};
 pub use change::Part;
-pub use cost::{Between, Cost};
+pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
 pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
@@ -97,7 +99,7 @@ impl Graph {
                 let axis = &self.axes[axis];
                 format!("{}={}", axis.role, axis.extent)
             });
-            axes.collect::<Vec<_>>().join(" ")
+            if dim.0.is_empty() { "1".into() } else { axes.collect::<Vec<_>>().join(" ") }
         };
         format!("[{}]", dims.iter().map(dim_text).collect::<Vec<_>>().join(", "))
     }

@@ -220,7 +220,7 @@ impl Builder<'_> {
                 Rule::head_leftover if self.mistakes == mistakes => self.superfluous(&part, "`{`"),
                 Rule::no_block if self.mistakes == mistakes => self.missing(&part, "`{`"),
                 Rule::block => {
-                    body = part.into_inner().filter_map(|part| self.statement_or_stray(part)).collect()
+                    body = part.into_inner().filter_map(|part| self.statement_or_stray(part)).collect();
                 }
                 _ => {}
             }
