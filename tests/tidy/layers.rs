@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["diagnostic", "tensor"],
     &["syntax", "graph"],
     &["checkpoint"],
+    &["weights"],
     &["pass"],
     &["check", "reference", "runtime"],
     &["plan"],
