@@ -57,7 +57,7 @@ impl Builder<'_> {
     }
 
     fn missing_noun(&mut self, pair: &Pair<Rule>, verb: &Name, first: bool) {
-        let at = pair.as_span().start();
+        let at = self.start(pair);
         let wanted = if first { format!("what to {}", verb.text) } else { "one more noun".to_owned() };
         let next = self.laid_text(self.token_at(at));
         let Some(diagnostic) = self.expected(at, &wanted) else { return };
@@ -93,7 +93,7 @@ impl Builder<'_> {
     /// Reports text in a step that is no clause. Right behind the nouns, of the verb `head`, it may be that the
     /// statement was never meant as a step; then the answer is false.
     fn unknown_clause(&mut self, pair: &Pair<Rule>, head: Option<&Name>) -> bool {
-        let place = self.token_at(pair.as_span().start());
+        let place = self.token_at(self.start(pair));
         let word = self.laid_text(place);
         let diagnostic =
             Diagnostic::at(&codes::UNKNOWN_CLAUSE, place, format!("expected a clause, found `{word}`"));
