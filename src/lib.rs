@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod checkpoint;
+pub mod compare;
 pub mod diagnostic;
 pub mod families;
 pub mod graph;
@@ -14,3 +15,28 @@ pub mod source;
 pub mod syntax;
 pub mod tensor;
 pub mod weights;
+pub mod world;
+
+use check::{Settings, Typed, World};
+use diagnostic::Diagnostics;
+use pass::Registry;
+use source::{SourceId, Sources};
+
+/// What can be done: the lists that every phase is handed.
+pub static REGISTRY: Registry = Registry {
+    passes: passes::PASSES,
+    criteria: &[],
+    measures: &[],
+    readers: &[],
+    families: families::FAMILIES,
+};
+
+/// Text to a checked recipe: names, types, targets, and costs after each step. Reads no weight.
+pub fn check(
+    recipe: SourceId,
+    settings: &Settings,
+    world: &dyn World,
+    sources: &mut Sources,
+) -> (Option<Typed>, Diagnostics) {
+    check::check(recipe, settings, world, &REGISTRY, sources)
+}
