@@ -298,4 +298,11 @@ codes! {
     CANNOT_LOAD = "cannot-load", Error, Recipe;
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
+
+    // -- command line
+    /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
+    RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
+    /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
+    /// `error[unknown-verb]: ...` the code is `unknown-verb`.
+    UNKNOWN_CODE = "unknown-code", Error, Usage;
 }
