@@ -56,8 +56,8 @@ pub enum Op {
     Multiply,
     /// Every element times a number.
     Scale(f64),
-    /// The first token's row.
-    First,
+    /// The row of the token of this number; 0 is the first.
+    Token(usize),
     /// The mean over tokens that are no padding.
     Mean,
     /// The last token that is no padding.
