@@ -16,6 +16,7 @@ mod op;
 mod param;
 mod places;
 mod tree;
+mod valid;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
