@@ -19,6 +19,11 @@ impl Graph {
         product(dim.0.iter().map(|&axis| self.extent(axis).max))
     }
 
+    /// A number that surely divides a dim, whatever is chosen later.
+    pub fn dim_multiple(&self, dim: &Dim) -> usize {
+        dim.0.iter().map(|&axis| self.extent(axis).multiple).product()
+    }
+
     /// The stored shape; exact once extents are.
     pub fn shape(&self, param: &Param) -> Vec<usize> {
         param.dims.iter().map(|dim| self.dim_extent(dim)).collect()
@@ -80,6 +85,17 @@ impl Graph {
             Some((first, rest)) if transposed && !rest.is_empty() => (joined(rest), first.clone()),
             Some((first, rest)) => (first.clone(), joined(rest)),
         }
+    }
+
+    /// The matrices behind a site's weight: one, or two where it is factored.
+    pub fn matrix_views(&self, site: SiteId) -> impl Iterator<Item = &View> {
+        let bias = self.sites[site].bias.as_ref();
+        self.sites[site].views().filter(move |view| Some(*view) != bias)
+    }
+
+    /// Elements of a view.
+    pub fn view_elements(&self, view: &View) -> usize {
+        self.free_dims(view).iter().map(|dim| self.dim_extent(dim)).product()
     }
 
     /// The matrix that a view is in its flat tensor. Fixed axes lie outside of the free ones of their dim.
