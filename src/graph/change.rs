@@ -36,9 +36,11 @@ impl Graph {
             self.forget_sparsity(axis);
         }
         self.axes[axis].extent = Extent::exact(keep.len());
-        self.drop_members(axis, renumber);
-        self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
-        self.forget_unused_axes();
+        if self.axes[axis].role.is_list() {
+            self.drop_members(axis, renumber);
+            self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
+            self.forget_unused_axes();
+        }
     }
 
     /// Says that an axis will have an extent within bounds, while which elements stay is not known.
@@ -162,13 +164,25 @@ impl Graph {
         self.facts.retain(|fact| fact.formula.axes().all(|axis| axes.get(axis).is_some()));
     }
 
+    /// Whether the weight of a site is a tensor of its own: not tied, not fused with others, not factored already.
+    pub fn can_factor(&self, site: SiteId) -> bool {
+        let Weight::Dense(view) = &self.sites[site].weight else { return false };
+        let readers = self.sites.iter().flat_map(|(_, site)| site.views());
+        view.fixed.is_empty() && readers.filter(|other| other.param == view.param).count() == 1
+    }
+
     /// Replaces a dense linear weight by `left [out, rank]` times `right [rank, in]`, named after it.
-    pub fn factor(&mut self, site: SiteId, rank: Extent) {
-        let Weight::Dense(view) = self.sites[site].weight.clone() else { return };
+    ///
+    /// The new axis comes back; `None`, and nothing changes, where the site [can not](Self::can_factor) be factored.
+    pub fn factor(&mut self, site: SiteId, rank: Extent) -> Option<AxisId> {
+        if !self.can_factor(site) {
+            return None;
+        }
+        let Weight::Dense(view) = self.sites[site].weight.clone() else { return None };
         let node = self.sites[site].node;
         let (out, ins) = self.matrix_dims(&view, self.sites[site].transposed);
         let rank = self.axes.push(Axis { role: Role::Rank, extent: rank, node, key: None });
-        let dense = self.params[view.param].clone();
+        let dense = self.params.remove(view.param)?;
         let mut part = |side: Part, dims: Vec<Dim>| -> View {
             let name = side.name(&dense.name);
             View::whole(self.params.push(Param { name, dims, aliases: Vec::new(), ..dense.clone() }))
@@ -180,7 +194,7 @@ impl Graph {
         // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
         site.transposed = false;
         site.sparsity = None;
-        self.params.remove(view.param);
+        Some(rank)
     }
 
     /// Changes the storage type of a float parameter.

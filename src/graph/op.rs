@@ -54,6 +54,8 @@ pub enum Op {
     Experts(Experts),
     Add,
     Multiply,
+    /// Every element times a number.
+    Scale(f64),
     /// The first token's row.
     First,
     /// The mean over tokens that are no padding.

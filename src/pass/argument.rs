@@ -81,6 +81,17 @@ impl Argument for bool {
     }
 }
 
+impl Argument for String {
+    const TYPE: Type = Type { name: "text", doc: "a text in quotes", choices: &[] };
+
+    fn read(value: &Value, _: &Registry) -> Result<Self, Wrong> {
+        match &value.kind {
+            ValueKind::Text(text) => Ok(text.clone()),
+            _ => Err(Wrong::kind(value, "a text in quotes")),
+        }
+    }
+}
+
 impl Argument for f64 {
     const TYPE: Type = Type { name: "float", doc: "a number", choices: &[] };
 
@@ -184,6 +195,42 @@ impl Argument for DType {
             "f32" => Ok(DType::F32),
             "f16" => Ok(DType::F16),
             _ => Ok(DType::Bf16),
+        }
+    }
+}
+
+/// A number of bytes with its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+/// Units of bytes.
+const BYTE_UNITS: [(&str, f64); 6] = [
+    ("KB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("KiB", 1024.0),
+    ("MiB", 1024.0 * 1024.0),
+    ("GiB", 1024.0 * 1024.0 * 1024.0),
+];
+
+impl Argument for Bytes {
+    const TYPE: Type = Type { name: "bytes", doc: "a number of bytes such as `2 GiB`", choices: &[] };
+
+    fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
+        let ValueKind::Amount { value: number, unit } = &value.kind else {
+            return Err(Wrong::kind(value, "a number of bytes such as `2 GiB`"));
+        };
+        let Some((_, factor)) = BYTE_UNITS.iter().find(|(name, _)| name == unit) else {
+            let names = BYTE_UNITS.map(|(name, _)| name);
+            let diagnostic =
+                Diagnostic::at(&codes::WRONG_UNIT, value.span, format!("`{unit}` is no unit of bytes"));
+            return Err(Wrong(diagnostic.suggest(unit, value.span, names)));
+        };
+        let bytes = f64::read(number, registry)? * factor;
+        if bytes < 1.0 {
+            Err(Wrong::range(value, "at least one byte is needed"))
+        } else {
+            Ok(Self(bytes as u64))
         }
     }
 }

@@ -6,6 +6,7 @@
 mod amount;
 mod argument;
 mod criterion;
+pub mod elements;
 mod evaluate;
 mod lowering;
 mod measure;
@@ -19,7 +20,7 @@ mod value;
 use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
-pub use argument::{Argument, Count, Quantity, Ratio, Type, Wrong, word};
+pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
 pub use criterion::{Criterion, ElementScores, Scorer, UnitScores};
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
 pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Work, WorkKind};
