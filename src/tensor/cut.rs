@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::TensorError;
 
@@ -14,7 +15,7 @@ use super::TensorError;
 const BINS: usize = 1 << 16;
 
 /// What goes of one tensor or row: all below a score, and of those equal to it the ones of low index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cut {
     /// The [`order_key`] of the score.
     pub key: u32,
