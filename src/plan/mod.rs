@@ -20,6 +20,8 @@ mod order;
 mod table;
 mod task;
 mod text;
+#[cfg(test)]
+pub mod toys;
 
 use std::path::PathBuf;
 use std::sync::Arc;
