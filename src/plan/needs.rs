@@ -102,7 +102,7 @@ pub fn changed(graph: &Graph, paths: &[String]) -> Vec<ParamId> {
             params.extend(graph.sites[site].views().map(|view| view.param));
         }
         if let Some(axis) = places.axis(path) {
-            params.extend(graph.carriers(axis).into_iter().map(|(param, _)| param));
+            params.extend(graph.carriers(axis));
         }
     }
     params.sort_unstable();
