@@ -271,7 +271,9 @@ impl Checker<'_> {
             let mark = self.scope.mark();
             let changes = self.changes.len();
             let reported = self.diagnostics.len();
-            self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics);
+            if !self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics) {
+                return None;
+            }
             let mut branch = Branch { label: format!("{} = {text}", name.text), body: Vec::new() };
             let mut state = state.clone();
             for statement in inner {
