@@ -44,7 +44,7 @@ pub trait ElementScores: Send + Sync {
 
 /// Scores of elements of axes. A score is what is lost when the element goes; scores of a set add up.
 pub trait UnitScores: Send + Sync {
-    /// For each axis (by path) the score of each element, in order.
+    /// For each axis (by path) the score of each element, in order; the same whichever other axes are asked for.
     ///
     /// # Errors
     /// Where weights cannot be read, or are not finite.
