@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use save::OPTIONS as SAVE_OPTIONS;
+pub use statement::DEFAULT_TOKENS;
 pub use typed::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };
@@ -90,6 +91,8 @@ struct Checker<'a> {
     key_spans: BTreeMap<String, Span>,
     /// Extents that steps changed, in order.
     changes: Vec<Change>,
+    /// Sites with an N:M pattern, and the step that made it.
+    patterns: BTreeMap<String, Span>,
     at: Option<MeasuredAt>,
     /// Params as used, for the record.
     params: Vec<(String, String)>,
@@ -132,6 +135,7 @@ impl<'a> Checker<'a> {
             scope: Scope::default(),
             key_spans: BTreeMap::new(),
             changes: Vec::new(),
+            patterns: BTreeMap::new(),
             at: None,
             params: Vec::new(),
             set: Vec::new(),

@@ -65,7 +65,8 @@ impl Diff {
         let mut text = totals(&self.a, &self.b, &compared.totals);
         if !compared.axes.is_empty() {
             let rows = compared.axes.iter().map(|axis| {
-                let [a, b] = axis.extents.map(|extent| extent.map_or("none".into(), |extent| extent.to_string()));
+                let [a, b] =
+                    axis.extents.map(|extent| extent.map_or("none".into(), |extent| extent.to_string()));
                 [format!("  {}", axis.path), format!("{a} -> {b}")]
             });
             text.push_str(&format!("\naxes\n{}", table(rows, [Align::Left, Align::Left])));

@@ -112,16 +112,23 @@ impl fmt::Display for Role {
 pub struct Extent {
     pub min: usize,
     pub max: usize,
+    /// A number that surely divides it, so that groups of so many fit whatever is chosen.
+    pub multiple: usize,
 }
 
 impl Extent {
     pub fn exact(extent: usize) -> Self {
-        Self { min: extent, max: extent }
+        Self { min: extent, max: extent, multiple: extent }
     }
 
     pub fn between(min: usize, max: usize) -> Self {
+        Self::multiples(1, min, max)
+    }
+
+    /// Some multiple between two.
+    pub fn multiples(multiple: usize, min: usize, max: usize) -> Self {
         debug_assert!(min <= max, "bounds are ordered");
-        Self { min, max }
+        if min == max { Self::exact(min) } else { Self { min, max, multiple } }
     }
 
     /// The number, where it is known.

@@ -5,7 +5,7 @@ use petgraph::visit::EdgeRef;
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::op::Op;
-use super::param::{Name, NamePart, Param, SiteId, View, Weight};
+use super::param::{Name, NamePart, Param, SiteId, Sparsity, View, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId, ParamId};
 use crate::tensor::DType;
@@ -32,6 +32,9 @@ impl Graph {
     pub fn keep(&mut self, axis: AxisId, keep: &[usize]) {
         debug_assert!(keep.is_sorted(), "kept elements stay in order");
         let renumber = |index: usize| keep.binary_search(&index).ok();
+        if keep.len() < self.axes[axis].extent.max {
+            self.forget_sparsity(axis);
+        }
         self.axes[axis].extent = Extent::exact(keep.len());
         if self.axes[axis].role.is_list() {
             self.drop_members(axis, renumber);
@@ -47,6 +50,21 @@ impl Graph {
         let keep: Vec<usize> = (0..extent.max).collect();
         self.keep(axis, &keep);
         self.axes[axis].extent = extent;
+    }
+
+    /// Elements of the axis go. A pattern holds for the outputs that are left, but not in groups that lose inputs;
+    /// a number of zeros holds for the matrix that was counted.
+    fn forget_sparsity(&mut self, axis: AxisId) {
+        let ends = |graph: &Self, id: SiteId| {
+            let (outs, ins) = graph.site_dims(id);
+            match graph.sites[id].sparsity {
+                Some(Sparsity::Pattern { .. }) => ins.contains(axis),
+                Some(Sparsity::Zeros(_)) => ins.contains(axis) || outs.contains(axis),
+                None => false,
+            }
+        };
+        let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
+        ended.into_iter().for_each(|id| self.sites[id].sparsity = None);
     }
 
     fn drop_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> Option<usize>) {
@@ -175,6 +193,7 @@ impl Graph {
         site.weight = Weight::Factored { left, right };
         // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
         site.transposed = false;
+        site.sparsity = None;
         Some(rank)
     }
 
@@ -183,5 +202,50 @@ impl Graph {
         if self.params[param].dtype.is_float() {
             self.params[param].dtype = dtype;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Bias, Builder, Size};
+
+    /// `up [neurons, hidden]`, `down [hidden, neurons]`.
+    fn mlp() -> (Graph, AxisId, [SiteId; 2]) {
+        let mut m = Builder::new("toy", None, DType::F32);
+        let ids = m.token_ids(4);
+        let hidden = m.axis(Role::Hidden, Size::fixed(4));
+        let rows = m.axis(Role::Vocab, Size::fixed(5));
+        let (x, _) = m.embedding("embeddings", "embed", ids, rows, hidden);
+        let neurons = m.axis(Role::Neurons, Size::fixed(8));
+        let up = m.linear("up", "up", x, neurons, Bias::Without);
+        m.linear("down", "down", up, hidden, Bias::Without);
+        let graph = m.finish().unwrap();
+        let places = graph.places();
+        let sites = ["up", "down"].map(|path| places.site(path).unwrap());
+        (graph, neurons, sites)
+    }
+
+    #[test]
+    fn a_pattern_ends_where_inputs_go_and_a_count_of_zeros_where_anything_does() {
+        for sparsity in [Sparsity::Pattern { keep: 2, of: 4 }, Sparsity::Zeros(16)] {
+            let (mut graph, neurons, [up, down]) = mlp();
+            graph.sites[up].sparsity = Some(sparsity);
+            graph.sites[down].sparsity = Some(sparsity);
+            graph.keep(neurons, &[0, 1, 2, 3, 4, 5, 6, 7]);
+            assert_eq!([up, down].map(|id| graph.sites[id].sparsity), [Some(sparsity); 2]);
+            graph.keep(neurons, &[0, 1, 3, 4]);
+            let pattern = matches!(sparsity, Sparsity::Pattern { .. });
+            assert_eq!(graph.sites[up].sparsity, pattern.then_some(sparsity));
+            assert_eq!(graph.sites[down].sparsity, None);
+        }
+    }
+
+    #[test]
+    fn factors_are_dense() {
+        let (mut graph, _, [up, _]) = mlp();
+        graph.sites[up].sparsity = Some(Sparsity::Zeros(3));
+        graph.factor(up, Extent::exact(2));
+        assert_eq!(graph.sites[up].sparsity, None);
     }
 }

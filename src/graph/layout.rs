@@ -19,6 +19,11 @@ impl Graph {
         product(dim.0.iter().map(|&axis| self.extent(axis).max))
     }
 
+    /// A number that surely divides a dim, whatever is chosen later.
+    pub fn dim_multiple(&self, dim: &Dim) -> usize {
+        dim.0.iter().map(|&axis| self.extent(axis).multiple).product()
+    }
+
     /// The stored shape; exact once extents are.
     pub fn shape(&self, param: &Param) -> Vec<usize> {
         param.dims.iter().map(|dim| self.dim_extent(dim)).collect()

@@ -30,7 +30,7 @@ pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
 pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
-pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
+pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
 pub use tree::{Node, NodeId, Tree};
 

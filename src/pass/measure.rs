@@ -2,13 +2,16 @@
 
 use std::fmt::Debug;
 
+use serde::{Deserialize, Serialize};
+
 use super::spec::{Bound, FieldSpec};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::weights::Version;
 
 /// How a measure's numbers read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A number of things, counted: `1.43 G`.
     Count,

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::TensorError;
 
@@ -14,7 +15,7 @@ use super::TensorError;
 const BINS: usize = 1 << 16;
 
 /// What goes of one tensor or row: all below a score, and of those equal to it the ones of low index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cut {
     /// The [`order_key`] of the score.
     pub key: u32,
@@ -165,12 +166,11 @@ where
     }
 
     fn tallies(&self, key: u32) -> Result<Vec<Tally>, E> {
-        let count = |buffer: &[f32], test: &dyn Fn(u32) -> bool| {
-            buffer.iter().filter(|score| test(order_key(**score))).count()
-        };
         let tally = |buffer: &mut Vec<f32>, piece| {
             self.read(piece, buffer)?;
-            Ok(Tally { below: count(buffer, &|k| k < key), ties: count(buffer, &|k| k == key) })
+            let below = buffer.iter().filter(|score| order_key(**score) < key).count();
+            let ties = buffer.iter().filter(|score| order_key(**score) == key).count();
+            Ok(Tally { below, ties })
         };
         self.pieces.par_iter().map_init(Vec::new, tally).collect()
     }
@@ -185,14 +185,15 @@ where
 }
 
 struct Histogram {
-    bins: Vec<usize>,
+    bins: Box<[usize; BINS]>,
     /// Every bit that is set in the lower half of some key.
     lower_half: u16,
 }
 
 impl Histogram {
     fn new() -> Self {
-        Self { bins: vec![0; BINS], lower_half: 0 }
+        let bins = vec![0; BINS].into_boxed_slice().try_into().expect("as many as the array has");
+        Self { bins, lower_half: 0 }
     }
 
     fn add(&mut self, scores: &[f32], bin: impl Fn(u32) -> Option<u16>) {
@@ -206,7 +207,7 @@ impl Histogram {
     }
 
     fn merge(mut self, other: Self) -> Self {
-        self.bins.iter_mut().zip(other.bins).for_each(|(bin, other)| *bin += other);
+        self.bins.iter_mut().zip(other.bins.iter()).for_each(|(bin, other)| *bin += other);
         self.lower_half |= other.lower_half;
         self
     }
@@ -214,7 +215,7 @@ impl Histogram {
     /// The bin that the `count`-th lowest falls into, and its rank there, from 1.
     fn locate(&self, count: usize) -> (u16, usize) {
         let mut rest = count;
-        for (bin, found) in (0..=u16::MAX).zip(&self.bins) {
+        for (bin, found) in (0..=u16::MAX).zip(self.bins.iter()) {
             if rest <= *found {
                 return (bin, rest);
             }

@@ -16,12 +16,7 @@ pub mod random;
 pub mod svd;
 mod view;
 
+pub use cut::Cut;
 pub use dtype::DType;
 pub use error::TensorError;
 pub use view::MatrixView;
-
-/// Placeholder until ranks are here.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Cut {
-    pub key: u32,
-}

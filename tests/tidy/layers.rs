@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["diagnostic", "tensor"],
     &["syntax", "graph"],
     &["checkpoint"],
+    &["weights"],
     &["pass", "compare"],
     &["check", "reference", "runtime"],
     &["plan"],

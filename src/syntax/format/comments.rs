@@ -1,6 +1,5 @@
 //! The comments of a recipe, each written once.
 
-use super::rows::Row;
 use crate::source::Span;
 use crate::syntax::ast::Comment;
 
@@ -51,12 +50,6 @@ impl<'a> Comments<'a> {
         let next = self.first_from(end);
         let same_line = |comment: &Comment| !text[end..comment.span.start].contains('\n');
         self.take(next, self.first_from(limit).min(next + 1), same_line)
-    }
-
-    /// The comments of a row up to `end`, less those in brackets, which print their own.
-    pub(super) fn take_outside_groups(&mut self, row: &Row, end: usize) -> Vec<&'a str> {
-        let span = Span::new(row.span.source, row.span.start, row.span.end.min(end));
-        self.take_outside(&row.groups(), span)
     }
 
     /// The comments of a part of the text that stand in none of its brackets.

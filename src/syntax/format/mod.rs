@@ -74,10 +74,11 @@ impl<'a> Writer<'a> {
 
     /// One statement of a body that ends at `end`.
     fn statement(&mut self, statement: &Statement, columns: Columns, indent: usize, end: usize) {
-        let rows = Row::of(statement, columns, self.text);
+        let mut rows = Row::of(statement, columns, self.text);
         let head = head_end(statement, self.text, &self.comments);
+        rows[0].span.end = rows[0].span.end.min(head);
         self.blank_line(statement.span.start);
-        for comment in self.comments.take_outside_groups(&rows[0], head) {
+        for comment in self.comments.take_outside(&rows[0].groups(), rows[0].span) {
             self.comment_line(comment, indent);
         }
         self.rows(rows, indent);

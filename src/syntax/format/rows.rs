@@ -209,11 +209,12 @@ fn clause_pieces(clause: &Clause) -> Vec<Piece<'_>> {
 }
 
 impl Writer<'_> {
+    /// Writes the rows of a statement. Comments that stand in the first one between its words are written already.
     pub(super) fn rows(&mut self, mut rows: Vec<Row>, indent: usize) {
         self.split(&mut rows, indent);
         let mut above = rows[0].span;
         for (i, row) in rows.iter().enumerate() {
-            let hoisted = self.comments.take_outside_groups(row, row.span.end);
+            let hoisted = self.comments.take_outside(&row.groups(), row.span);
             if i > 0 && (row.own_line || !hoisted.is_empty()) {
                 self.comments_between(above.end, row.span.start, indent + INDENT);
                 for comment in hoisted {

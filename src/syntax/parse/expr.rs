@@ -155,7 +155,10 @@ impl Builder<'_> {
             self.value(parts.next().expect("parentheses hold a value, or a rule that stands for it"));
         if let Some(rest) = parts.next() {
             if self.mistakes == mistakes {
-                self.superfluous(&rest, "`)`");
+                let list = rest.as_rule() == Rule::comma;
+                let diagnostic = self.expected(self.start(&rest), "`)`").filter(|_| !poisoned(&rest));
+                let help = "a list stands in `[` and `]`";
+                self.diagnostics.extend(diagnostic.map(|found| if list { found.help(help) } else { found }));
             }
             spoil(&mut expr);
         }

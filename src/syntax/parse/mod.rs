@@ -31,7 +31,7 @@ const MAX_TREE_DEPTH: usize = 256;
 pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Recipe {
     let mut found = Diagnostics::new();
     let Layout { text: laid, cuts, comments } = layout::lay_out(source, text, &mut found);
-    let mut builder = Builder::new(source, &laid, &mut found);
+    let mut builder = Builder::new(source, text, &laid, &mut found);
     let ends = cuts.iter().copied().skip(1).chain([laid.len()]);
     let pieces = cuts.iter().copied().zip(ends);
     let statements: Vec<Statement> = pieces.flat_map(|(start, end)| builder.statements(start, end)).collect();
@@ -46,7 +46,7 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Rec
 pub fn parse_expr(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Option<Expr> {
     let mut found = Diagnostics::new();
     let Layout { text: laid, .. } = layout::lay_out(source, text, &mut found);
-    let expr = Builder::new(source, &laid, &mut found).single_expr();
+    let expr = Builder::new(source, text, &laid, &mut found).single_expr();
     let fine = !found.has_errors();
     found.sort();
     diagnostics.extend(found);
@@ -71,7 +71,9 @@ fn doc_comment<'a>(text: &str, comments: impl Iterator<Item = &'a Comment>) -> O
 /// Makes the tree from the grammar's pairs.
 struct Builder<'a> {
     source: SourceId,
-    /// The text as the grammar saw it. Offsets hold in the text as it was written, too.
+    /// As it was written.
+    text: &'a str,
+    /// As the grammar saw it: the same length, so that offsets hold in both.
     laid: &'a str,
     /// Where the piece begins that pest is given: its offsets count from there.
     base: usize,
@@ -84,8 +86,8 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(source: SourceId, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { source, laid, base: 0, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
+    fn new(source: SourceId, text: &'a str, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
+        Self { source, text, laid, base: 0, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
     }
 
     /// The statements of a part of the text that begins and ends between two of them.
@@ -118,8 +120,15 @@ impl<'a> Builder<'a> {
 
     /// The span of what a pair took, less the blanks that pest takes behind optional parts.
     fn span(&self, pair: &Pair<Rule>) -> Span {
-        let start = self.start(&pair);
-        Span::new(self.source, start, start + pair.as_str().trim_ascii_end().len())
+        let start = self.start(pair);
+        self.whole_characters(start, start + pair.as_str().trim_ascii_end().len())
+    }
+
+    /// A span that begins at a character. `≤` is laid out as `<= `, and ends with its blank.
+    fn whole_characters(&self, start: usize, end: usize) -> Span {
+        let end =
+            (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
+        Span::new(self.source, start, end)
     }
 
     fn name(&self, pair: &Pair<Rule>) -> Name {

@@ -64,7 +64,7 @@ impl<'a> Builder<'a> {
             let end = self.laid[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
             return Span::new(self.source, end, end);
         }
-        Span::new(self.source, start, start + len)
+        self.whole_characters(start, start + len)
     }
 }
 
