@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use save::OPTIONS as SAVE_OPTIONS;
+pub use statement::DEFAULT_TOKENS;
 pub use typed::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };

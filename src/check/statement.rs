@@ -10,7 +10,7 @@ use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
 
 /// Tokens of a text that costs are stated for where the recipe does not say.
-const DEFAULT_TOKENS: usize = 128;
+pub const DEFAULT_TOKENS: usize = 128;
 
 impl Checker<'_> {
     pub(super) fn recipe(&mut self, source: SourceId) -> Option<Typed> {
