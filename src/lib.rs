@@ -9,6 +9,7 @@ pub mod graph;
 pub mod pass;
 pub mod passes;
 pub mod provenance;
+pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
