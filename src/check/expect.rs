@@ -42,8 +42,16 @@ impl Checker<'_> {
             Some(selector) => Some(self.measured_sites(selector, state)?),
             None => None,
         };
+        let measure = measure.filter(|_| !failed)?;
+        if let (Some(selector), false) = (&measured.of, measure.takes_sites()) {
+            let message = format!("`{}` is of the whole model", spec.name);
+            self.report(
+                Diagnostic::at(&codes::UNEXPECTED_CLAUSE, selector.span, message).help("leave `of` out"),
+            );
+            return None;
+        }
         let text = self.sources.text(measured.span).split_whitespace().collect::<Vec<_>>().join(" ");
-        let measure = measure.filter(|_| !failed)?.into();
+        let measure = measure.into();
         Some(TypedMeasure { text, span: measured.span, spec, measure, sites })
     }
 

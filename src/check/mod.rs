@@ -90,6 +90,8 @@ struct Checker<'a> {
     key_spans: BTreeMap<String, Span>,
     /// Extents that steps changed, in order.
     changes: Vec<Change>,
+    /// Sites with an N:M pattern, and the step that made it.
+    patterns: BTreeMap<String, Span>,
     at: Option<MeasuredAt>,
     /// Params as used, for the record.
     params: Vec<(String, String)>,
@@ -132,6 +134,7 @@ impl<'a> Checker<'a> {
             scope: Scope::default(),
             key_spans: BTreeMap::new(),
             changes: Vec::new(),
+            patterns: BTreeMap::new(),
             at: None,
             params: Vec::new(),
             set: Vec::new(),

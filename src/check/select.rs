@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Checker;
 use crate::diagnostic::{Diagnostic, Severity, codes, list};
-use crate::graph::{AxisId, Graph, NodeId, Role, SiteId, SiteKind, Weight};
+use crate::graph::{AxisId, Graph, NodeId, Role, SiteId, Weight};
 use crate::pass::{Noun, NounKind, Target};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -30,12 +30,7 @@ impl Selected {
 
     /// Sites of linear and convolution weights. Embeddings, and heads tied to them, count where they were named.
     pub fn matrices(&self, graph: &Graph) -> Vec<SiteId> {
-        let embedded: BTreeSet<_> = graph
-            .sites
-            .iter()
-            .filter(|(_, site)| site.kind == SiteKind::Embedding)
-            .flat_map(|(_, site)| site.views().map(|view| view.param))
-            .collect();
+        let embedded = graph.embedded();
         let mut seen = BTreeSet::new();
         let counts = |&site: &SiteId| {
             let it = &graph.sites[site];

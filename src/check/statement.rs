@@ -24,7 +24,7 @@ impl Checker<'_> {
         for statement in &recipe.statements {
             self.statement(statement, source, &mut state, &mut body);
         }
-        self.close(&recipe, &body);
+        self.close(&recipe, &mut body);
         Some(Typed {
             title,
             header,
@@ -36,13 +36,14 @@ impl Checker<'_> {
     }
 
     /// What can be said only once the whole recipe was read.
-    fn close(&mut self, recipe: &ast::Recipe, body: &[Item]) {
+    fn close(&mut self, recipe: &ast::Recipe, body: &mut [Item]) {
         let is_param = |statement: &ast::Statement| match &statement.kind {
             ast::StatementKind::Param { name, .. } => Some(name.text.clone()),
             _ => None,
         };
         let params: Vec<String> = recipe.statements.iter().filter_map(is_param).collect();
         self.refuse_untaken_settings(&params);
+        self.move_saves(body);
         self.scope.leave(0, &mut self.diagnostics);
         let end = Span::new(recipe.span.source, recipe.span.end, recipe.span.end);
         let has_model =
@@ -270,7 +271,9 @@ impl Checker<'_> {
             let mark = self.scope.mark();
             let changes = self.changes.len();
             let reported = self.diagnostics.len();
-            self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics);
+            if !self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics) {
+                return None;
+            }
             let mut branch = Branch { label: format!("{} = {text}", name.text), body: Vec::new() };
             let mut state = state.clone();
             for statement in inner {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::select::Selected;
 use super::{Change, Checker, State, TypedStep};
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
-use crate::graph::{Between, Cost, Graph};
+use crate::graph::{Between, Cost, Graph, Sparsity};
 use crate::pass::{
     Bound, CostBound, CostMeasure, Lowering, Pass, PassSpec, StepScope, Target, Value, ValueKind,
 };
@@ -19,11 +19,9 @@ impl Checker<'_> {
         let spec = self.pass(step);
         let selected = self.place(step, &state.graph);
         let clauses = self.clauses(step);
-        let targets = match &selected {
-            Some(selected) => self.targets(step, &state.graph, selected),
-            None => None,
-        };
-        let pass = self.bind(step, spec?, clauses?)?;
+        let (spec, selected) = (spec?, selected);
+        let targets = selected.and_then(|selected| self.targets(step, &state.graph, &selected));
+        let pass = self.bind(step, spec, clauses?)?;
         let targets = targets?;
         let input = self.model.as_ref()?.cost;
         let spans = step.clauses.iter().map(|clause| (clause.kind, value_span(clause))).collect();
@@ -42,7 +40,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        self.apply(step, spec?, lowering, state)
+        self.apply(step, spec, lowering, state)
     }
 
     /// Runs the effects of a lowering on the state.
@@ -58,9 +56,14 @@ impl Checker<'_> {
         }
         let mut graph = (*state.graph).clone();
         for stage in &lowering.stages {
+            let before = graph.clone();
             stage.rewrite.effect(&mut graph);
+            if !stage.rewrite.releases() {
+                self.refuse_undoing(&before, &graph, step)?;
+            }
         }
         self.remember_changes(&state.graph, &graph, step.span);
+        self.remember_patterns(&graph, step.span);
         state.bounds.extend(lowering.bound);
         state.graph = Arc::new(graph);
         state.cost = bounded(state.graph.cost(self.at?.batch), &state.bounds);
@@ -72,6 +75,36 @@ impl Checker<'_> {
             graph: Arc::clone(&state.graph),
             cost: state.cost,
         })
+    }
+
+    /// A pattern that an earlier step made has to hold in the result: a step that ends it is an error.
+    fn refuse_undoing(&mut self, before: &Graph, after: &Graph, step: &ast::Step) -> Option<()> {
+        let undone = before.sites.iter().find_map(|(id, site)| {
+            let now = after.sites.get(id)?;
+            match site.sparsity {
+                Some(Sparsity::Pattern { keep, of }) if now.sparsity.is_none() => {
+                    Some((before.tree.path(site.node), keep, of))
+                }
+                _ => None,
+            }
+        });
+        let Some((path, keep, of)) = undone else { return Some(()) };
+        let message = format!("this step undoes {keep}:{of} in `{path}`");
+        let diagnostic = Diagnostic::at(&codes::UNDOES_STEP, step.verb.span, message);
+        let diagnostic = match self.patterns.get(&path) {
+            Some(&span) => diagnostic.label(span, "made here"),
+            None => diagnostic,
+        };
+        self.report(diagnostic.help("put this step before the other, or `densify weights` in between"));
+        None
+    }
+
+    fn remember_patterns(&mut self, graph: &Graph, span: Span) {
+        for (_, site) in graph.sites.iter() {
+            if let Some(Sparsity::Pattern { .. }) = site.sparsity {
+                self.patterns.entry(graph.tree.path(site.node)).or_insert(span);
+            }
+        }
     }
 
     fn remember_changes(&mut self, before: &Graph, after: &Graph, span: Span) {

@@ -6,6 +6,7 @@
 mod beside;
 mod config;
 mod digest;
+mod disagree;
 mod disk;
 mod family;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub use beside::beside;
 pub use config::Config;
 pub use digest::{Digest, DigestMemo, sha256_files};
 pub use disk::free_space;
-pub use family::Family;
+pub use family::{Family, read_graph};
 pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
 pub use output::{Existing, OutputDir};

@@ -131,6 +131,21 @@ codes! {
     TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
     /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
     READ_FAILED = "read-failed", Error, Input;
+    // -- families
+    /// `model_type` of the config (or, where it has none, the first of its `architectures`) names an architecture that
+    /// tamis has no family for.
+    UNKNOWN_ARCHITECTURE = "unknown-architecture", Error, Input;
+    /// Fields of the config contradict each other: `hidden_size` is no multiple of `num_attention_heads`, say.
+    CONFIG_DISAGREES = "config-disagrees", Error, Input;
+    /// The config describes a tensor that the checkpoint has not. Either the config is of another model, or the
+    /// download is incomplete.
+    TENSOR_MISSING = "tensor-missing", Error, Input;
+    /// A tensor has another shape than the config says. The message writes the shape as axes,
+    /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
+    TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
+    TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
+
     /// The output directory exists. tamis replaces only what it wrote itself, and only when told to.
     /// Choose another name, remove the directory, or allow the replacement.
     OUTPUT_EXISTS = "output-exists", Error, Output;
@@ -143,6 +158,22 @@ codes! {
     DISK_FULL = "disk-full", Error, Output;
     /// Writing failed for another reason than room or permission: the disk itself, or what it is mounted on.
     WRITE_FAILED = "write-failed", Error, Output;
+
+    // -- weights
+    /// Weights are NaN or infinite, so that nothing can be said of their importance. Most often a training run diverged,
+    /// or a cast to `f16` was too narrow: look at the tensor that is named, and fetch or train the model again.
+    WEIGHTS_NOT_FINITE = "weights-not-finite", Error, Input;
+    /// A weight is larger than its new type can hold, and would become infinite. `f16` ends at 65504; `bf16` reaches as far
+    /// as `f32`.
+    ///
+    /// ```tamis
+    /// cast weights to f16     # wrong, for a weight of 70000
+    /// cast weights to bf16
+    /// ```
+    CAST_OVERFLOWS = "cast-overflows", Error, Recipe;
+    /// The singular value decomposition of a weight did not converge. The weight's values span a range that no factors can
+    /// follow; leave it out with `except`.
+    NO_DECOMPOSITION = "no-decomposition", Error, Input;
 
     // -- check: names and values
     /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a
@@ -267,4 +298,11 @@ codes! {
     CANNOT_LOAD = "cannot-load", Error, Recipe;
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
+
+    // -- command line
+    /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
+    RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
+    /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
+    /// `error[unknown-verb]: ...` the code is `unknown-verb`.
+    UNKNOWN_CODE = "unknown-code", Error, Usage;
 }

@@ -2,6 +2,7 @@
 
 pub mod codes;
 mod explain;
+pub mod numbers;
 mod render;
 
 use std::fmt;

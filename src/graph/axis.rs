@@ -41,8 +41,8 @@ pub enum Role {
     GateUp,
     /// The inner width of a factored weight.
     Rank,
-    /// An axis of extent one that a checkpoint stores.
-    One,
+    /// A dimension of a buffer: it stays as it is.
+    Fixed,
 }
 
 impl Role {
@@ -66,8 +66,13 @@ impl Role {
         Self::Qkv,
         Self::GateUp,
         Self::Rank,
-        Self::One,
+        Self::Fixed,
     ];
+
+    /// Whether the axis is a list: its elements are whole tensors, or parts that have a place of their own in the tree.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Layers | Self::Experts)
+    }
 
     /// As recipes and reports spell it.
     pub fn name(self) -> &'static str {
@@ -91,7 +96,7 @@ impl Role {
             Self::Qkv => "qkv",
             Self::GateUp => "gate_up",
             Self::Rank => "rank",
-            Self::One => "one",
+            Self::Fixed => "fixed",
         }
     }
 }
@@ -107,16 +112,23 @@ impl fmt::Display for Role {
 pub struct Extent {
     pub min: usize,
     pub max: usize,
+    /// A number that surely divides it, so that groups of so many fit whatever is chosen.
+    pub multiple: usize,
 }
 
 impl Extent {
     pub fn exact(extent: usize) -> Self {
-        Self { min: extent, max: extent }
+        Self { min: extent, max: extent, multiple: extent }
     }
 
     pub fn between(min: usize, max: usize) -> Self {
+        Self::multiples(1, min, max)
+    }
+
+    /// Some multiple between two.
+    pub fn multiples(multiple: usize, min: usize, max: usize) -> Self {
         debug_assert!(min <= max, "bounds are ordered");
-        Self { min, max }
+        if min == max { Self::exact(min) } else { Self { min, max, multiple } }
     }
 
     /// The number, where it is known.
@@ -147,7 +159,7 @@ pub struct Axis {
     pub key: Option<String>,
 }
 
-/// A stored dimension: an ordered product of axes, outermost first, as in `(heads head_dim)`.
+/// A stored dimension: an ordered product of axes, outermost first, as in `(heads head_dim)`; of none it is 1.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Dim(pub Vec<AxisId>);

@@ -5,7 +5,7 @@ use petgraph::visit::EdgeRef;
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::op::Op;
-use super::param::{Name, NamePart, Param, SiteId, View, Weight};
+use super::param::{Name, NamePart, Param, SiteId, Sparsity, View, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId, ParamId};
 use crate::tensor::DType;
@@ -32,10 +32,15 @@ impl Graph {
     pub fn keep(&mut self, axis: AxisId, keep: &[usize]) {
         debug_assert!(keep.is_sorted(), "kept elements stay in order");
         let renumber = |index: usize| keep.binary_search(&index).ok();
+        if keep.len() < self.axes[axis].extent.max {
+            self.forget_sparsity(axis);
+        }
         self.axes[axis].extent = Extent::exact(keep.len());
-        self.drop_members(axis, renumber);
-        self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
-        self.forget_unused_axes();
+        if self.axes[axis].role.is_list() {
+            self.drop_members(axis, renumber);
+            self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
+            self.forget_unused_axes();
+        }
     }
 
     /// Says that an axis will have an extent within bounds, while which elements stay is not known.
@@ -45,6 +50,21 @@ impl Graph {
         let keep: Vec<usize> = (0..extent.max).collect();
         self.keep(axis, &keep);
         self.axes[axis].extent = extent;
+    }
+
+    /// Elements of the axis go. A pattern holds for the outputs that are left, but not in groups that lose inputs;
+    /// a number of zeros holds for the matrix that was counted.
+    fn forget_sparsity(&mut self, axis: AxisId) {
+        let ends = |graph: &Self, id: SiteId| {
+            let (outs, ins) = graph.site_dims(id);
+            match graph.sites[id].sparsity {
+                Some(Sparsity::Pattern { .. }) => ins.contains(axis),
+                Some(Sparsity::Zeros(_)) => ins.contains(axis) || outs.contains(axis),
+                None => false,
+            }
+        };
+        let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
+        ended.into_iter().for_each(|id| self.sites[id].sparsity = None);
     }
 
     fn drop_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> Option<usize>) {
@@ -144,13 +164,25 @@ impl Graph {
         self.facts.retain(|fact| fact.formula.axes().all(|axis| axes.get(axis).is_some()));
     }
 
+    /// Whether the weight of a site is a tensor of its own: not tied, not fused with others, not factored already.
+    pub fn can_factor(&self, site: SiteId) -> bool {
+        let Weight::Dense(view) = &self.sites[site].weight else { return false };
+        let readers = self.sites.iter().flat_map(|(_, site)| site.views());
+        view.fixed.is_empty() && readers.filter(|other| other.param == view.param).count() == 1
+    }
+
     /// Replaces a dense linear weight by `left [out, rank]` times `right [rank, in]`, named after it.
-    pub fn factor(&mut self, site: SiteId, rank: Extent) {
-        let Weight::Dense(view) = self.sites[site].weight.clone() else { return };
+    ///
+    /// The new axis comes back; `None`, and nothing changes, where the site [can not](Self::can_factor) be factored.
+    pub fn factor(&mut self, site: SiteId, rank: Extent) -> Option<AxisId> {
+        if !self.can_factor(site) {
+            return None;
+        }
+        let Weight::Dense(view) = self.sites[site].weight.clone() else { return None };
         let node = self.sites[site].node;
         let (out, ins) = self.matrix_dims(&view, self.sites[site].transposed);
         let rank = self.axes.push(Axis { role: Role::Rank, extent: rank, node, key: None });
-        let dense = self.params[view.param].clone();
+        let dense = self.params.remove(view.param)?;
         let mut part = |side: Part, dims: Vec<Dim>| -> View {
             let name = side.name(&dense.name);
             View::whole(self.params.push(Param { name, dims, aliases: Vec::new(), ..dense.clone() }))
@@ -161,7 +193,8 @@ impl Graph {
         site.weight = Weight::Factored { left, right };
         // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
         site.transposed = false;
-        self.params.remove(view.param);
+        site.sparsity = None;
+        Some(rank)
     }
 
     /// Changes the storage type of a float parameter.
@@ -169,5 +202,50 @@ impl Graph {
         if self.params[param].dtype.is_float() {
             self.params[param].dtype = dtype;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Bias, Builder, Size};
+
+    /// `up [neurons, hidden]`, `down [hidden, neurons]`.
+    fn mlp() -> (Graph, AxisId, [SiteId; 2]) {
+        let mut m = Builder::new("toy", None, DType::F32);
+        let ids = m.token_ids(4);
+        let hidden = m.axis(Role::Hidden, Size::fixed(4));
+        let rows = m.axis(Role::Vocab, Size::fixed(5));
+        let (x, _) = m.embedding("embeddings", "embed", ids, rows, hidden);
+        let neurons = m.axis(Role::Neurons, Size::fixed(8));
+        let up = m.linear("up", "up", x, neurons, Bias::Without);
+        m.linear("down", "down", up, hidden, Bias::Without);
+        let graph = m.finish().unwrap();
+        let places = graph.places();
+        let sites = ["up", "down"].map(|path| places.site(path).unwrap());
+        (graph, neurons, sites)
+    }
+
+    #[test]
+    fn a_pattern_ends_where_inputs_go_and_a_count_of_zeros_where_anything_does() {
+        for sparsity in [Sparsity::Pattern { keep: 2, of: 4 }, Sparsity::Zeros(16)] {
+            let (mut graph, neurons, [up, down]) = mlp();
+            graph.sites[up].sparsity = Some(sparsity);
+            graph.sites[down].sparsity = Some(sparsity);
+            graph.keep(neurons, &[0, 1, 2, 3, 4, 5, 6, 7]);
+            assert_eq!([up, down].map(|id| graph.sites[id].sparsity), [Some(sparsity); 2]);
+            graph.keep(neurons, &[0, 1, 3, 4]);
+            let pattern = matches!(sparsity, Sparsity::Pattern { .. });
+            assert_eq!(graph.sites[up].sparsity, pattern.then_some(sparsity));
+            assert_eq!(graph.sites[down].sparsity, None);
+        }
+    }
+
+    #[test]
+    fn factors_are_dense() {
+        let (mut graph, _, [up, _]) = mlp();
+        graph.sites[up].sparsity = Some(Sparsity::Zeros(3));
+        graph.factor(up, Extent::exact(2));
+        assert_eq!(graph.sites[up].sparsity, None);
     }
 }

@@ -4,74 +4,17 @@
 //! Norms, activations, softmax, biases and lookups are not counted; a patch embedding counts its patches.
 //! One MAC is two FLOPs.
 
-use std::ops::{Add, AddAssign, Mul};
+use std::collections::BTreeSet;
+use std::ops::{Add, Mul};
 
 use serde::{Deserialize, Serialize};
 
 use super::axis::{AxisId, Dim, Extent, Role};
-use super::op::{Experts, Op};
-use super::param::{SiteId, Weight};
+use super::between::Between;
+use super::op::{Expert, Experts, Op};
+use super::param::{Param, SiteId, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId};
-
-/// A number that is known, or known to lie between two (both included).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct Between {
-    pub min: u64,
-    pub max: u64,
-}
-
-impl Between {
-    pub fn exact(value: u64) -> Self {
-        Self { min: value, max: value }
-    }
-
-    pub fn known(self) -> Option<u64> {
-        (self.min == self.max).then_some(self.min)
-    }
-}
-
-impl From<Extent> for Between {
-    fn from(extent: Extent) -> Self {
-        Self { min: extent.min as u64, max: extent.max as u64 }
-    }
-}
-
-impl Add for Between {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self { min: self.min.saturating_add(other.min), max: self.max.saturating_add(other.max) }
-    }
-}
-
-impl AddAssign for Between {
-    fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
-    }
-}
-
-impl Mul for Between {
-    type Output = Self;
-
-    fn mul(self, other: Self) -> Self {
-        Self { min: self.min.saturating_mul(other.min), max: self.max.saturating_mul(other.max) }
-    }
-}
-
-impl Mul<u64> for Between {
-    type Output = Self;
-
-    fn mul(self, factor: u64) -> Self {
-        self * Between::exact(factor)
-    }
-}
-
-impl std::iter::Sum for Between {
-    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-        all.fold(Self::default(), Add::add)
-    }
-}
 
 /// Costs of a graph or of a part of it, for one input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -105,64 +48,89 @@ impl Add for Cost {
     }
 }
 
+/// Costs of every part of a tree, by its top node.
+#[derive(Debug, Clone)]
+pub struct Costs(Vec<Cost>);
+
+impl std::ops::Index<NodeId> for Costs {
+    type Output = Cost;
+
+    fn index(&self, node: NodeId) -> &Cost {
+        &self.0[node.index()]
+    }
+}
+
 impl Graph {
     /// The whole model's cost for a batch.
     pub fn cost(&self, batch: u64) -> Cost {
-        let (params, bytes) = self.storage(|_| true);
-        let (macs, activations) = self.work(|_| true);
-        Cost { params, bytes, macs: macs * batch, activation_bytes: activations * batch }
+        self.costs(batch)[self.tree.root()]
     }
 
-    /// The cost of what lies at a tree node and below. A tied weight counts where its first site is.
-    pub fn cost_below(&self, node: NodeId, batch: u64) -> Cost {
-        let below = |other: NodeId| self.tree.above(other).any(|above| above == node);
-        let (params, bytes) = self.storage(below);
-        let (macs, activations) = self.work(below);
-        Cost { params, bytes, macs: macs * batch, activation_bytes: activations * batch }
+    /// What lies at each tree node and below. A tied weight counts where its first site is.
+    pub fn costs(&self, batch: u64) -> Costs {
+        let mut costs = vec![Cost::default(); self.tree.bound()];
+        self.add_storage(&mut costs);
+        for op in self.ops.node_indices() {
+            for (node, macs) in self.macs_by_node(op) {
+                costs[node.index()].macs += macs * batch;
+            }
+            let made = &self.ops[op];
+            costs[made.node.index()].activation_bytes += self.product(&made.value) * 4 * batch;
+        }
+        for node in self.tree.below(self.tree.root()).into_iter().rev() {
+            if let Some(parent) = self.tree[node].parent {
+                costs[parent.index()] = costs[parent.index()] + costs[node.index()];
+            }
+        }
+        Costs(costs)
     }
 
-    fn storage(&self, counts: impl Fn(NodeId) -> bool) -> (Between, Between) {
-        let owners = self.owners();
-        let sizes = self.weights().filter(|(id, _)| counts(owners[id.index()])).map(|(_, param)| {
-            let elements = self.product(&param.dims);
-            (elements, elements * param.dtype.size() as u64)
-        });
-        sizes.fold(Default::default(), |(params, bytes), (p, b)| (params + p, bytes + b))
-    }
-
-    /// For each param the node of the first site that reads it; the root for none.
-    fn owners(&self) -> Vec<NodeId> {
-        let mut owners = vec![None; self.params.bound()];
+    /// Each stored weight once: at the first site that reads it, a fused one part by part.
+    fn add_storage(&self, costs: &mut [Cost]) {
+        let mut add = |node: NodeId, param: &Param, elements: Between| {
+            if !param.buffer {
+                costs[node.index()].params += elements;
+                costs[node.index()].bytes += elements * param.dtype.size() as u64;
+            }
+        };
+        let mut read = vec![false; self.params.bound()];
+        let mut parts = BTreeSet::new();
         for (_, site) in self.sites.iter() {
             for view in site.views() {
-                owners[view.param.index()].get_or_insert(site.node);
+                let param = &self.params[view.param];
+                let first = match view.fixed.is_empty() {
+                    true => !read[view.param.index()],
+                    false => parts.insert((view.param, &view.fixed)),
+                };
+                read[view.param.index()] = true;
+                if first {
+                    add(site.node, param, self.product(&self.free_dims(view)));
+                }
             }
         }
-        // A fused expert stack has a site an expert; it belongs to the layer.
-        owners.into_iter().map(|node| node.unwrap_or(self.tree.root())).collect()
+        for (_, param) in self.params.iter().filter(|(id, _)| !read[id.index()]) {
+            add(self.tree.root(), param, self.product(&param.dims));
+        }
     }
 
-    fn work(&self, counts: impl Fn(NodeId) -> bool) -> (Between, Between) {
-        let mut macs = Between::default();
-        let mut activations = Between::default();
-        for op in self.ops.node_indices() {
-            let made = &self.ops[op];
-            if counts(made.node) {
-                macs += self.macs(op);
-                activations += self.product(&made.value) * 4;
-            }
-        }
-        (macs, activations)
+    /// Multiply-accumulates of an operation for one sample, where they belong: those of an expert at its node.
+    fn macs_by_node(&self, op: OpId) -> Vec<(NodeId, Between)> {
+        let made = &self.ops[op];
+        let Op::Experts(experts) = &made.op else { return vec![(made.node, self.macs(op))] };
+        let rows = self.rows(&made.value);
+        let router = std::iter::once((experts.router, rows * self.matrix_macs(experts.router)));
+        let each = experts.experts.iter().flat_map(Expert::sites);
+        let each = each.map(|site| (site, self.shared(rows * self.matrix_macs(site), experts)));
+        router.chain(each).map(|(site, macs)| (self.sites[site].node, macs)).collect()
     }
 
     /// Multiply-accumulates of one operation for one sample.
     pub fn macs(&self, op: OpId) -> Between {
         let made = &self.ops[op];
         match &made.op {
-            Op::Linear(site) => self.rows(&made.value) * self.matrix_macs(*site),
-            Op::Patches(site) => self.rows(&made.value) * self.matrix_macs(*site),
+            Op::Linear(site) | Op::Patches(site) => self.rows(&made.value) * self.matrix_macs(*site),
             Op::Attention(_) => self.attention_macs(op),
-            Op::Experts(experts) => self.rows(&made.value) * self.expert_macs(experts),
+            Op::Experts(_) => self.macs_by_node(op).into_iter().map(|(_, macs)| macs).sum(),
             Op::TokenIds
             | Op::Pixels
             | Op::Embedding(_)
@@ -174,7 +142,8 @@ impl Graph {
             | Op::Activation(_)
             | Op::Add
             | Op::Multiply
-            | Op::First
+            | Op::Scale(_)
+            | Op::Token(_)
             | Op::Mean
             | Op::Last
             | Op::Output(_) => Between::default(),
@@ -193,18 +162,12 @@ impl Graph {
         self.rows(query) * self.rows(key) * width * 2
     }
 
-    /// The router, and `top_k` experts of mean size.
-    fn expert_macs(&self, experts: &Experts) -> Between {
-        let all: Between = experts
-            .experts
-            .iter()
-            .flat_map(super::op::Expert::sites)
-            .map(|site| self.matrix_macs(site))
-            .sum();
+    /// The share of a product that an expert does: `top_k` of them run for a token.
+    fn shared(&self, macs: Between, experts: &Experts) -> Between {
         let count = experts.experts.len().max(1) as u64;
-        let active = experts.top_k as u64;
-        let chosen = Between { min: all.min * active / count, max: all.max * active / count };
-        self.matrix_macs(experts.router) + chosen
+        let active = (experts.top_k as u64).min(count);
+        let share = |macs: u64| macs.saturating_mul(active) / count;
+        Between { min: share(macs.min), max: share(macs.max) }
     }
 
     /// Products for one row of inputs.

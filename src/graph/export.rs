@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Graph;
-use super::axis::AxisId;
+use super::axis::{Axis, AxisId};
 
 /// One thing that the architecture's config says about extents.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Fact {
     /// A field of `config.json`, dots for nested ones.
     pub key: String,
     pub formula: Formula,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Formula {
     /// The field is the product of these extents: `num_attention_heads = kv_heads group`.
@@ -64,12 +64,9 @@ impl Graph {
         for Fact { key, formula } in &self.facts {
             let Formula::Product(axes) = formula else { continue };
             match self.known_product(axes) {
-                Err(axis) => cannot.push(CannotSay {
-                    key: key.clone(),
-                    why: format!("{} differ by layer", self.axes[axis].role),
-                }),
+                Err(axis) => cannot.push(CannotSay { key: key.clone(), why: self.not_known(axis) }),
                 Ok(extent) => {
-                    let place = axes.last().map_or(String::new(), |&axis| self.axis_path(axis));
+                    let place = self.product_path(axes);
                     let first = said.entry(key).or_insert((extent, place.clone()));
                     if first.0 != extent {
                         let why = format!("{place} is {extent}, {} is {}", first.1, first.0);
@@ -87,9 +84,23 @@ impl Graph {
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }
     }
 
+    /// `layers[3].attention.kv_heads x group`.
+    fn product_path(&self, axes: &[AxisId]) -> String {
+        let Some((&first, rest)) = axes.split_first() else { return String::new() };
+        rest.iter().fold(self.axis_path(first), |path, &axis| format!("{path} x {}", self.axes[axis].role))
+    }
+
+    fn not_known(&self, axis: AxisId) -> String {
+        let Axis { node, role, extent, .. } = &self.axes[axis];
+        match self.tree.above(*node).any(|node| self.tree[node].member.is_some()) {
+            true => format!("{role} will differ by layer, by {extent} in `{}`", self.tree.path(*node)),
+            false => format!("{role} will be {extent}"),
+        }
+    }
+
     fn known_product(&self, axes: &[AxisId]) -> Result<usize, AxisId> {
         axes.iter().try_fold(1, |product, &axis| {
-            self.extent(axis).known().map(|extent| product * extent).ok_or(axis)
+            self.extent(axis).known().map(|extent| usize::saturating_mul(product, extent)).ok_or(axis)
         })
     }
 
@@ -98,7 +109,7 @@ impl Graph {
             let Formula::Quotient { numerator, of } = &fact.formula else { return None };
             let (over, under) = (fields.get(numerator)?, fields.get(&fact.key)?);
             let is = self.extent(*of).known()?;
-            (*under == 0 || *over != is * under).then(|| CannotSay {
+            (*under == 0 || *over != is.saturating_mul(*under)).then(|| CannotSay {
                 key: fact.key.clone(),
                 why: format!(
                     "{role} is {is}, and this architecture takes `{numerator} / {key}` = {over} / {under} for it",

@@ -6,6 +6,7 @@
 
 mod arena;
 mod axis;
+mod between;
 mod builder;
 mod change;
 mod cost;
@@ -15,6 +16,9 @@ mod op;
 mod param;
 mod places;
 mod tree;
+mod valid;
+
+use std::collections::BTreeSet;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
@@ -22,13 +26,14 @@ use serde::{Deserialize, Serialize};
 
 pub use arena::{Arena, Id};
 pub use axis::{Axis, AxisId, Dim, Extent, Role};
-pub use builder::{Bias, BuildError, Builder, Header, Size, Value};
+pub use between::Between;
+pub use builder::{Bias, BuildError, Builder, Header, Member, Size, Value};
 pub use change::Part;
-pub use cost::{Between, Cost};
+pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
 pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
-pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
+pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
 pub use tree::{Node, NodeId, Tree};
 
@@ -97,7 +102,7 @@ impl Graph {
                 let axis = &self.axes[axis];
                 format!("{}={}", axis.role, axis.extent)
             });
-            axes.collect::<Vec<_>>().join(" ")
+            if dim.0.is_empty() { "1".into() } else { axes.collect::<Vec<_>>().join(" ") }
         };
         format!("[{}]", dims.iter().map(dim_text).collect::<Vec<_>>().join(", "))
     }
@@ -105,6 +110,20 @@ impl Graph {
     /// Sites at the node and below, in tree order.
     pub fn sites_below(&self, node: NodeId) -> Vec<SiteId> {
         self.tree.below(node).into_iter().filter_map(|node| self.tree[node].site).collect()
+    }
+
+    /// Sites that look a table up by token, position or type, and heads that are tied to one: their params.
+    pub fn embedded(&self) -> BTreeSet<ParamId> {
+        let tables = self.sites.iter().filter(|(_, site)| site.kind == SiteKind::Embedding);
+        tables.flat_map(|(_, site)| site.views().map(|view| view.param)).collect()
+    }
+
+    /// What `weights` means without a selector: linear and convolution weights that are no embedding.
+    pub fn matrices(&self) -> Vec<SiteId> {
+        let embedded = self.embedded();
+        let counts =
+            |site: &Site| site.kind.is_matrix() && !site.views().any(|view| embedded.contains(&view.param));
+        self.sites.iter().filter(|(_, site)| counts(site)).map(|(id, _)| id).collect()
     }
 
     /// Axes of a role that belong to the node or to one below it, in order of making.

@@ -117,6 +117,16 @@ pub enum Weight {
 
 pub type SiteId = Id<Site>;
 
+/// What is promised of the zeros of a weight; looked up again in the files that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sparsity {
+    /// At most `keep` of each `of` consecutive inputs of an output are not zero.
+    Pattern { keep: usize, of: usize },
+    /// At least so many weights are zero.
+    Zeros(u64),
+}
+
 /// A place in the tree that owns a weight: `layers[3].attention.query`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Site {
@@ -126,6 +136,8 @@ pub struct Site {
     pub bias: Option<View>,
     /// Stored as `[in, out]`, as GPT-2's `Conv1D` does.
     pub transposed: bool,
+    /// Part of the weight's type; ends when elements that it speaks of go.
+    pub sparsity: Option<Sparsity>,
 }
 
 impl Site {

@@ -30,7 +30,7 @@ impl Graph {
     pub fn places(&self) -> Places {
         let site = |(id, site): (SiteId, &super::Site)| (self.tree.path(site.node), id);
         let prunable = |(id, axis): (AxisId, &super::Axis)| {
-            let counted = !matches!(axis.role, Role::One | Role::Tokens | Role::Height | Role::Width);
+            let counted = !matches!(axis.role, Role::Fixed | Role::Tokens | Role::Height | Role::Width);
             counted.then(|| (self.axis_path(id), id))
         };
         let mut axes = BTreeMap::new();

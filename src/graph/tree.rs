@@ -86,12 +86,11 @@ impl Tree {
 
     /// The node and all below it, parents before children.
     pub fn below(&self, id: NodeId) -> Vec<NodeId> {
-        let mut found = vec![id];
-        let mut at = 0;
-        while at < found.len() {
-            let children = self[found[at]].children.clone();
-            found.splice(at + 1..at + 1, children);
-            at += 1;
+        let mut found = Vec::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            found.push(id);
+            open.extend(self[id].children.iter().rev());
         }
         found
     }
@@ -99,6 +98,17 @@ impl Tree {
     /// The node and all above it, up to the root.
     pub fn above(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
         std::iter::successors(Some(id), |&node| self[node].parent)
+    }
+
+    /// The nearest node that has both below it, or is one of them.
+    pub fn nearest_above(&self, left: NodeId, right: NodeId) -> NodeId {
+        let above: Vec<NodeId> = self.above(right).collect();
+        self.above(left).find(|node| above.contains(node)).unwrap_or(self.root)
+    }
+
+    /// One more than the largest number in use: the size of a side table.
+    pub fn bound(&self) -> usize {
+        self.nodes.bound()
     }
 
     /// Takes the node and all below it out; the removed ids come back.

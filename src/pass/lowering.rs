@@ -66,6 +66,13 @@ pub trait Work: Debug + Send + Sync {
         None
     }
 
+    /// One work over the places of both, where each place's finding is what either alone would find.
+    fn merged(&self, _other: &dyn Work) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// Of what was found before it uses the places that it names itself: there may be more.
+    ///
     /// # Errors
     /// Where weights cannot be read or are not finite, or a target cannot be met after all.
     fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic>;
@@ -92,6 +99,16 @@ pub trait Rewrite: Debug + Send + Sync {
         BTreeMap::new()
     }
 
+    /// One rewrite that does this and then the next, where neither needs a finding and that saves work: two slices of an axis.
+    fn followed_by(&self, _next: &dyn Rewrite) -> Option<Arc<dyn Rewrite>> {
+        None
+    }
+
+    /// Whether to compute a changed tensor takes much longer than to read it again, as a decomposition does.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// Whether it means to end what earlier steps established, as `densify` does.
     fn releases(&self) -> bool {
         false
@@ -100,7 +117,7 @@ pub trait Rewrite: Debug + Send + Sync {
     /// What it does to shapes and types. Reads no weight: extents become bounds where a choice depends on weights.
     fn effect(&self, graph: &mut Graph);
 
-    /// What it does to a version, given what its stage's work found.
+    /// What it does to a version, given what its stage's work found; there may be findings for more places than it has.
     ///
     /// # Errors
     /// Where the finding does not fit.

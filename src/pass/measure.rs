@@ -2,13 +2,16 @@
 
 use std::fmt::Debug;
 
+use serde::{Deserialize, Serialize};
+
 use super::spec::{Bound, FieldSpec};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::weights::Version;
 
 /// How a measure's numbers read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A number of things, counted: `1.43 G`.
     Count,
@@ -33,6 +36,11 @@ pub trait Measure: Debug + Send + Sync {
     /// The number from shapes alone, where they say it.
     fn of_cost(&self, _cost: &Cost) -> Option<Between> {
         None
+    }
+
+    /// Whether it can be taken of a part of the model, with `of`.
+    fn takes_sites(&self) -> bool {
+        false
     }
 
     /// The number of a model with weights; of the weights of some sites, where these are given.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Extent, Graph, Op, Role};
-use crate::pass::elements::{Choice, ChooseElements, KeepElements, ScoreElements, Stay, cost_with};
+use crate::pass::elements::{Choice, ChooseElements, KeepElements, Limits, ScoreElements, Stay, cost_with};
 use crate::pass::{Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target};
 use crate::syntax::ast::ClauseKind;
 use crate::{choice, pass};
@@ -67,6 +67,9 @@ pass! {
         shape: Shape = "free",
         /// How many elements stay at least on each axis, so that no layer collapses.
         floor: Count = "1",
+        /// Axes of 64 elements and more keep a multiple of this many under a share or a budget, as kernels and N:M patterns
+        /// like it; an axis that it does not divide, and one that is given a count, keeps any number.
+        multiple: Count = "8",
     }
 }
 
@@ -96,8 +99,13 @@ struct Counted<'t> {
     path: &'t str,
     extent: usize,
     floor: usize,
+    /// Counts are multiples of this.
+    multiple: usize,
     target: &'t Target,
 }
+
+/// Axes shorter than this are counted one by one: heads, experts.
+const WIDE: usize = 64;
 
 impl Prune {
     fn how_many(&self, step: &StepScope<'_>) -> Result<Option<HowMany>, Diagnostic> {
@@ -122,9 +130,8 @@ impl Prune {
             Scope::Layer => self.chosen(step, Choice::Each(keep.clone()), exact(&keep), None),
             Scope::Global => {
                 let total = keep.values().sum();
-                let floor = floors(&axes);
                 let stay = axes.iter().map(|axis| (axis.path.to_string(), between(axis))).collect();
-                self.chosen(step, Choice::Together { keep: total, floor }, stay, None)
+                self.chosen(step, Choice::Together { keep: total, limits: limits(&axes) }, stay, None)
             }
         }
     }
@@ -145,9 +152,9 @@ impl Prune {
         let bound = Some(CostBound { measure: budget.measure, at_most });
         match self.shape {
             Shape::Free => {
-                let (measure, batch, floor) = (budget.measure, step.batch, floors(&axes));
+                let (measure, batch, limits) = (budget.measure, step.batch, limits(&axes));
                 let stay = axes.iter().map(|axis| (axis.path.to_string(), between(axis))).collect();
-                self.chosen(step, Choice::Within { measure, at_most, batch, floor }, stay, bound)
+                self.chosen(step, Choice::Within { measure, at_most, batch, limits }, stay, bound)
             }
             Shape::Uniform => {
                 let keep = uniform(&axes, |count| cost(count) <= at_most);
@@ -182,8 +189,10 @@ impl Prune {
         let counted = |target: &'t Target, path: &'t String| {
             let axis = places.axis(path).expect("targets are resolved in this graph");
             let extent = step.graph.extent(axis).max;
-            let floor = self.floor.0.max(least(step.graph, axis)).min(extent);
-            Counted { path, extent, floor, target }
+            let fits = extent >= WIDE && extent.is_multiple_of(self.multiple.0);
+            let multiple = if fits { self.multiple.0 } else { 1 };
+            let floor = self.floor.0.max(least(step.graph, axis)).next_multiple_of(multiple).min(extent);
+            Counted { path, extent, floor, multiple, target }
         };
         step.targets
             .iter()
@@ -224,7 +233,7 @@ fn kept(
             return Err(step.at(clause, &codes::INDIVISIBLE, message).help(help));
         }
         Quantity::Count(count) => count / group,
-        Quantity::Share(_) => quantity.of(axis.extent),
+        Quantity::Share(_) => quantity.of(axis.extent / axis.multiple) * axis.multiple,
     };
     if asked > axis.extent {
         let message = format!("there are {all} {noun} in `{}`, not {}", axis.path, asked * group);
@@ -239,8 +248,9 @@ fn kept(
     Ok(stays)
 }
 
-fn floors(axes: &[Counted<'_>]) -> BTreeMap<String, usize> {
-    axes.iter().map(|axis| (axis.path.to_string(), axis.floor)).collect()
+fn limits(axes: &[Counted<'_>]) -> BTreeMap<String, Limits> {
+    let limits = |axis: &Counted<'_>| Limits { floor: axis.floor, multiple: axis.multiple };
+    axes.iter().map(|axis| (axis.path.to_string(), limits(axis))).collect()
 }
 
 fn exact(keep: &BTreeMap<String, usize>) -> BTreeMap<String, Stay> {
@@ -248,7 +258,7 @@ fn exact(keep: &BTreeMap<String, usize>) -> BTreeMap<String, Stay> {
 }
 
 fn between(axis: &Counted<'_>) -> Stay {
-    Stay::Some(Extent::between(axis.floor, axis.extent))
+    Stay::Some(Extent::multiples(axis.multiple, axis.floor, axis.extent))
 }
 
 /// The largest common share that fits, in steps of the longest axis.
@@ -257,7 +267,10 @@ fn uniform(
     fits: impl Fn(&dyn Fn(&Counted<'_>) -> usize) -> bool,
 ) -> BTreeMap<String, usize> {
     let longest = axes.iter().map(|axis| axis.extent).max().unwrap_or(1);
-    let count = |axis: &Counted<'_>, step: usize| (axis.extent * step / longest).max(axis.floor);
+    let count = |axis: &Counted<'_>, step: usize| {
+        let count = axis.extent * step / longest;
+        (count - count % axis.multiple).max(axis.floor)
+    };
     let (mut fit, mut exceed) = (0, longest + 1);
     while exceed - fit > 1 {
         let middle = usize::midpoint(fit, exceed);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Between, CannotSay, Role};
-use crate::pass::CostBound;
+use crate::graph::{Between, CannotSay, Role, Sparsity};
+use crate::pass::{CostBound, Unit};
 use crate::tensor::DType;
 
 /// The version of the form below. Readers refuse a larger one.
@@ -175,16 +175,6 @@ pub struct Sparsified {
     pub sparsity: Sparsity,
 }
 
-/// What a step promises of a weight's zeros; looked up again in the written file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sparsity {
-    /// At most `keep` of each `of` consecutive inputs of an output are not zero.
-    Pattern { keep: usize, of: usize },
-    /// At least so many weights are zero.
-    Zeros(u64),
-}
-
 /// A residual block of the input model, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
@@ -237,18 +227,6 @@ pub struct Measured {
     pub after_step: usize,
     pub unit: Unit,
     pub value: f64,
-}
-
-/// How a number reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// A number of things: `1.43 G`.
-    Count,
-    /// `90.9 MB`
-    Bytes,
-    /// A share of 1: `50 %`.
-    Share,
 }
 
 /// A condition on the result, and whether it held.

@@ -24,9 +24,14 @@ pub(super) const POISON: u8 = 0;
 /// How deep brackets and blocks may nest: far beyond any use, far below what would exhaust the stack.
 pub(super) const MAX_DEPTH: usize = 64;
 
+/// Bytes that pest is given at a time, at least: its pairs are a hundred times as large, and should stay in the cache.
+const PIECE: usize = 16 * 1024;
+
 /// A text ready for the grammar.
 pub(super) struct Layout {
     pub text: String,
+    /// Where the text can be cut into pieces: 0, and then begins of statements that stand in no block.
+    pub cuts: Vec<usize>,
     pub comments: Vec<Comment>,
 }
 
@@ -42,7 +47,7 @@ pub(super) fn lay_out(source: SourceId, text: &str, diagnostics: &mut Diagnostic
     }
     diagnostics.extend(scan.diagnostics);
     let text = String::from_utf8(scan.out).expect("whole characters are replaced by ASCII");
-    Layout { text, comments: scan.comments }
+    Layout { text, cuts: scan.cuts, comments: scan.comments }
 }
 
 /// What decides whether a newline inside of brackets ends a statement.
@@ -84,6 +89,7 @@ struct Scan<'a> {
     /// Columns before the first token of the current statement.
     indent: usize,
     out: Vec<u8>,
+    cuts: Vec<usize>,
     comments: Vec<Comment>,
     diagnostics: Diagnostics,
     open: Vec<Open>,
@@ -107,6 +113,7 @@ impl<'a> Scan<'a> {
             line: 0,
             indent: 0,
             out: text.as_bytes().to_vec(),
+            cuts: vec![0],
             comments: Vec::new(),
             diagnostics: Diagnostics::new(),
             open: Vec::new(),
@@ -122,7 +129,11 @@ impl<'a> Scan<'a> {
     fn run(&mut self) {
         while let Some(byte) = self.peek(0) {
             match byte {
-                b' ' | b'\t' | b'\r' => self.at += 1,
+                b' ' => self.at += 1,
+                b'\t' | b'\r' => {
+                    self.out[self.at] = b' ';
+                    self.at += 1;
+                }
                 b'\n' => {
                     self.line_break.get_or_insert(self.at);
                     self.at += 1;
@@ -181,6 +192,9 @@ impl<'a> Scan<'a> {
                 self.blank_newlines(newline);
             } else {
                 self.previous = Previous::Start;
+                if self.open.is_empty() && self.cuts.last().is_none_or(|cut| self.line - cut >= PIECE) {
+                    self.cuts.push(self.line);
+                }
             }
         }
         if self.previous == Previous::Start {

@@ -19,6 +19,7 @@ pub(super) trait Word: Copy + Default {
     type Key: Key;
     /// Orders as the absolute value does.
     fn magnitude(self) -> Self::Key;
+    fn is_zero(self) -> bool;
     /// Itself, or +0.
     fn kept(self, stays: bool) -> Self;
 }
@@ -36,6 +37,10 @@ macro_rules! word {
 
             fn magnitude(self) -> $signed {
                 <$signed>::from_le_bytes(self) & <$signed>::MAX
+            }
+
+            fn is_zero(self) -> bool {
+                self.magnitude() == 0
             }
 
             fn kept(self, stays: bool) -> Self {
@@ -106,6 +111,27 @@ pub(super) fn zero_run<W: Word>(run: &mut [W], keep: usize, of: usize) {
         for (lane, group) in block.chunks_exact_mut(of).enumerate() {
             group.iter_mut().zip(&ranks).for_each(|(word, ranks)| *word = word.kept(ranks[lane] < keep));
         }
+    }
+}
+
+/// How many of the groups of `M` consecutive words hold more than `keep` that are not zero.
+pub(super) fn count_over<W: Word, const M: usize>(run: &[W], keep: usize) -> usize {
+    run.as_chunks::<M>().0.iter().map(|group| usize::from(nonzeros(group) > keep)).sum()
+}
+
+pub(super) fn nonzeros<W: Word>(group: &[W]) -> usize {
+    group.iter().map(|word| usize::from(!word.is_zero())).sum()
+}
+
+/// Counts in each lane whether its word, `stride` words from the last one, is not zero.
+pub(super) fn add_nonzeros<W: Word>(words: &[W], stride: usize, counts: &mut [u16]) {
+    if stride == 1 {
+        counts.iter_mut().zip(words).for_each(|(count, word)| *count += u16::from(!word.is_zero()));
+    } else {
+        counts
+            .iter_mut()
+            .enumerate()
+            .for_each(|(lane, count)| *count += u16::from(!words[lane * stride].is_zero()));
     }
 }
 

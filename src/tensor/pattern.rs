@@ -71,7 +71,9 @@ pub fn keep_pattern(scores: &[f32], pattern: Pattern, keep: &mut [bool]) -> Resu
     Ok(())
 }
 
-/// Zeroes the smallest weights of each group where they are stored. Gives what [`keep_pattern`] gives for their magnitudes.
+/// Zeroes the smallest weights of each group where they are stored, to +0.
+///
+/// Chooses what [`keep_pattern`] chooses for their magnitudes.
 pub fn zero_pattern_magnitude(
     dtype: DType,
     bytes: &mut [u8],
@@ -167,12 +169,37 @@ fn zero_strided<W: Word>(words: &mut [W], view: &MatrixView, pattern: Pattern) {
 }
 
 fn violations<W: Word>(words: &[W], view: &MatrixView, pattern: Pattern) -> usize {
-    let nonzero = |out, input| words[view.index(out, input)].magnitude() != W::Key::default();
-    let full =
-        |out, first| (first..first + pattern.of()).filter(|i| nonzero(out, *i)).count() > pattern.keep();
-    (0..view.out)
-        .map(|out| (0..view.inputs).step_by(pattern.of()).filter(|first| full(out, *first)).count())
-        .sum()
+    if view.is_empty() {
+        return 0;
+    }
+    if !view.has_contiguous_rows() {
+        return violations_strided(words, view, pattern);
+    }
+    let keep = pattern.keep();
+    let rows = (0..view.out).map(|out| &words[view.index(out, 0)..][..view.inputs]);
+    rows.map(|row| match pattern.of() {
+        4 => lanes::count_over::<W, 4>(row, keep),
+        8 => lanes::count_over::<W, 8>(row, keep),
+        16 => lanes::count_over::<W, 16>(row, keep),
+        of => row.chunks_exact(of).filter(|group| lanes::nonzeros(group) > keep).count(),
+    })
+    .sum()
+}
+
+fn violations_strided<W: Word>(words: &[W], view: &MatrixView, pattern: Pattern) -> usize {
+    let mut over = 0;
+    for first in (0..view.inputs).step_by(pattern.of()) {
+        for out in (0..view.out).step_by(LANES) {
+            let mut counts = [0; LANES];
+            let lanes = LANES.min(view.out - out);
+            for i in 0..pattern.of() {
+                let words = &words[view.index(out, first + i)..];
+                lanes::add_nonzeros(words, view.out_stride, &mut counts[..lanes]);
+            }
+            over += counts.iter().filter(|count| **count > pattern.keep).count();
+        }
+    }
+    over
 }
 
 /// From unsigned to signed order.
@@ -271,6 +298,15 @@ mod tests {
         let mut bytes = vec![0; 16];
         write(DType::Bf16, &[1.0, 2.0, 3.0, 0.0, 1.0, -0.0, 0.0, 2.0], &mut bytes).unwrap();
         assert_eq!(count_violations(DType::Bf16, &bytes, &MatrixView::rows(1, 8), pattern(2, 4)), Ok(1));
+        // Stored [4 inputs, 2 outputs]: output 0 is 1 3 1 0, output 1 is 2 0 0 2.
+        assert_eq!(
+            count_violations(DType::Bf16, &bytes, &MatrixView::transposed(2, 4), pattern(2, 4)),
+            Ok(1)
+        );
+        assert_eq!(
+            count_violations(DType::Bf16, &bytes, &MatrixView::transposed(2, 4), pattern(1, 4)),
+            Ok(2)
+        );
     }
 
     #[test]
@@ -323,10 +359,17 @@ mod tests {
             let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_mul(seed) >> 20;
             let values: Vec<f32> = (0..len).map(|i| hash(i) as f32 % 23.0 - 11.0).collect();
             let expected = by_sorting(&values, &view, keep, of);
+            let mut bytes = vec![0; len * 2];
+            write(DType::F16, &values, &mut bytes).unwrap();
+            let nonzero = |o, first| (first..first + of).filter(|i| values[view.index(o, *i)] != 0.0).count();
+            let over = |o| (0..view.inputs).step_by(of).filter(|first| nonzero(o, *first) > keep).count();
+            let found = count_violations(DType::F16, &bytes, &view, pattern(keep, of));
+            prop_assert_eq!(found, Ok((0..view.out).map(over).sum()));
             for dtype in FLOATS {
                 prop_assert_eq!(&zeroed(dtype, &values, &view, keep, of), &expected);
             }
-            let matrix: Vec<usize> = (0..view.out).flat_map(|o| (0..view.inputs).map(move |i| view.index(o, i))).collect();
+            let row = |o| (0..view.inputs).map(move |i| view.index(o, i));
+            let matrix: Vec<usize> = (0..view.out).flat_map(row).collect();
             let scores: Vec<f32> = matrix.iter().map(|i| values[*i].abs()).collect();
             let marks = kept(&scores, keep, of);
             prop_assert_eq!(marks.iter().filter(|stays| **stays).count(), view.len() / of * keep);

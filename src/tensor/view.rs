@@ -34,6 +34,17 @@ impl MatrixView {
         Self { offset, ..self }
     }
 
+    /// The same elements with inputs and outputs exchanged.
+    pub fn swapped(self) -> Self {
+        Self {
+            out: self.inputs,
+            inputs: self.out,
+            out_stride: self.in_stride,
+            in_stride: self.out_stride,
+            ..self
+        }
+    }
+
     /// Where element (o, i) stands.
     pub fn index(&self, o: usize, i: usize) -> usize {
         self.offset + o * self.out_stride + i * self.in_stride

@@ -1,7 +1,8 @@
 //! Expressions over stored tensors.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use super::factor::Sides;
 use super::mask::MaskRule;
 use crate::checkpoint::{Checkpoint, Stored};
 use crate::graph::Part;
@@ -46,19 +47,12 @@ pub struct Factoring {
     pub matrix: MatrixView,
     pub rank: usize,
     /// Both sides in f32 once one was asked for; the second to ask takes its side and frees them.
-    pub(super) sides: Mutex<Sides>,
-}
-
-/// What of a factoring has been computed and not yet been fetched.
-#[derive(Debug, Default)]
-pub(super) struct Sides {
-    pub left: Option<Vec<f32>>,
-    pub right: Option<Vec<f32>>,
+    pub(super) sides: Sides,
 }
 
 impl Factoring {
     pub fn new(input: Arc<Expr>, matrix: MatrixView, rank: usize) -> Self {
-        Self { input, matrix, rank, sides: Mutex::default() }
+        Self { input, matrix, rank, sides: Sides::default() }
     }
 }
 
@@ -84,6 +78,17 @@ impl Expr {
             Expr::Cast { input, .. } | Expr::Masked { input, .. } => input.shape(),
             Expr::Factor { factoring, part: Part::Left } => vec![factoring.matrix.out, factoring.rank],
             Expr::Factor { factoring, part: Part::Right } => vec![factoring.rank, factoring.matrix.inputs],
+        }
+    }
+
+    /// Where the bytes come from.
+    pub(super) fn source(&self) -> (&Checkpoint, &Stored) {
+        match self {
+            Expr::Stored { checkpoint, stored } => (checkpoint, stored),
+            Expr::Gather { input, .. } | Expr::Masked { input, .. } | Expr::Cast { input, .. } => {
+                input.source()
+            }
+            Expr::Factor { factoring, .. } => factoring.input.source(),
         }
     }
 

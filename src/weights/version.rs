@@ -47,7 +47,7 @@ impl Version {
 
     /// Keeps the elements `keep` (ascending) of an axis, in every tensor that carries it.
     pub fn keep(&mut self, axis: AxisId, keep: &[usize]) {
-        for (param, _) in self.graph.carriers(axis) {
+        for param in self.graph.carriers(axis) {
             let dims = &self.graph.params[param].dims;
             let gather = dims.iter().map(|dim| self.elements_kept(dim, axis, keep)).collect();
             let input = Arc::clone(self.expr(param));
@@ -91,6 +91,9 @@ impl Version {
     /// Replaces the dense weight of a site by two factors.
     pub fn factor(&mut self, site: SiteId, rank: usize) {
         let Weight::Dense(view) = self.graph.sites[site].weight.clone() else { return };
+        if !self.graph.can_factor(site) {
+            return;
+        }
         let matrix = self.graph.matrix(&view, self.graph.sites[site].transposed);
         let dense = self.tensors.remove(&view.param).expect("each param of the graph has an expression");
         self.graph.factor(site, Extent::exact(rank));

@@ -9,7 +9,8 @@ const LAYERS: &[&[&str]] = &[
     &["diagnostic", "tensor"],
     &["syntax", "graph"],
     &["checkpoint"],
-    &["pass"],
+    &["weights"],
+    &["pass", "compare"],
     &["check", "runtime"],
     &["plan", "reference"],
     &["optimize", "provenance"],
@@ -18,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// What joins the others, and may name them all.
-const ABOVE_ALL: &[&str] = &["lib", "main", "cli", "lsp"];
+const ABOVE_ALL: &[&str] = &["lib", "main", "world", "cli", "lsp"];
 
 /// A family says how a checkpoint becomes a graph, and knows nothing of what is done with it.
 const FAMILIES_IMPORT: &[&str] = &["source", "diagnostic", "graph", "checkpoint"];

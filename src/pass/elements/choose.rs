@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::knapsack::{Axes, within_budget};
@@ -14,10 +15,19 @@ use crate::weights::Version;
 pub enum Choice {
     /// That many of each axis, by path.
     Each(BTreeMap<String, usize>),
-    /// That many of all axes together, but at least `floor` of each.
-    Together { keep: usize, floor: BTreeMap<String, usize> },
-    /// As much score as a cost allows, at least `floor` of each.
-    Within { measure: CostMeasure, at_most: u64, batch: u64, floor: BTreeMap<String, usize> },
+    /// That many of all axes together.
+    Together { keep: usize, limits: BTreeMap<String, Limits> },
+    /// As much score as a cost allows.
+    Within { measure: CostMeasure, at_most: u64, batch: u64, limits: BTreeMap<String, Limits> },
+}
+
+/// What holds for the number of elements that stay on an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// So many at least; a multiple of `multiple`.
+    pub floor: usize,
+    /// Elements stay in blocks of so many, by rank; divides the axis.
+    pub multiple: usize,
 }
 
 /// Chooses the elements with the highest scores. Of equal scores the lower number stays.
@@ -42,9 +52,9 @@ impl Work for ChooseElements {
     fn arguments(&self) -> serde_json::Value {
         match &self.choice {
             Choice::Each(keep) => json!({ "each": keep }),
-            Choice::Together { keep, floor } => json!({ "together": keep, "floor": floor }),
-            Choice::Within { measure, at_most, batch, floor } => {
-                json!({ "within": at_most, "measure": measure, "batch": batch, "floor": floor })
+            Choice::Together { keep, limits } => json!({ "together": keep, "limits": limits }),
+            Choice::Within { measure, at_most, batch, limits } => {
+                json!({ "within": at_most, "measure": measure, "batch": batch, "limits": limits })
             }
         }
     }
@@ -61,9 +71,9 @@ impl Work for ChooseElements {
             scores.iter().map(|(path, scores)| (path.as_str(), ranking(scores))).collect();
         let counts = match &self.choice {
             Choice::Each(keep) => keep.clone(),
-            Choice::Together { keep, floor } => together(scores, *keep, floor),
-            Choice::Within { measure, at_most, batch, floor } => {
-                let axes = Axes::new(&version.graph, scores, &ranked, floor, *measure, *batch);
+            Choice::Together { keep, limits } => together(scores, *keep, limits),
+            Choice::Within { measure, at_most, batch, limits } => {
+                let axes = Axes::new(&version.graph, scores, limits, *measure, *batch);
                 within_budget(&axes, *at_most)
             }
         };
@@ -83,24 +93,35 @@ pub(super) fn ranking(scores: &[f64]) -> Vec<usize> {
     order
 }
 
-/// The counts that keep the best `keep` of all axes, after `floor` of each.
+/// Scores of blocks of `multiple` elements by rank, best first: what a choice adds or leaves out at once.
+pub(super) fn blocks(scores: &[f64], multiple: usize) -> Vec<f64> {
+    let ranked = ranking(scores);
+    ranked.chunks(multiple).map(|block| block.iter().map(|&index| scores[index]).sum()).collect()
+}
+
+/// The counts that keep the best `keep` of all axes, after the floors; fewer where a block would be too many.
 fn together(
     scores: &BTreeMap<String, Vec<f64>>,
     keep: usize,
-    floor: &BTreeMap<String, usize>,
+    limits: &BTreeMap<String, Limits>,
 ) -> BTreeMap<String, usize> {
-    let mut counts = floor.clone();
-    let mut rest: Vec<(f64, &str)> = Vec::new();
+    let mut counts: BTreeMap<String, usize> =
+        limits.iter().map(|(path, limits)| (path.clone(), limits.floor)).collect();
+    let mut rest: Vec<(f64, &str, usize)> = Vec::new();
     for (path, scores) in scores {
-        let ranked = ranking(scores);
-        let free = ranked.iter().skip(floor[path]);
-        rest.extend(free.map(|&index| (scores[index], path.as_str())));
+        let Limits { floor, multiple } = limits[path];
+        let free = blocks(scores, multiple).into_iter().skip(floor / multiple);
+        rest.extend(free.map(|score| (score / multiple as f64, path.as_str(), multiple)));
     }
     // Stable: of equal scores the earlier axis keeps its own.
-    rest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let forced: usize = floor.values().sum();
-    for (_, path) in rest.into_iter().take(keep.saturating_sub(forced)) {
-        *counts.get_mut(path).expect("floors name every axis") += 1;
+    rest.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
+    let mut left = keep.saturating_sub(counts.values().sum());
+    for (_, path, multiple) in rest {
+        if multiple > left {
+            break;
+        }
+        left -= multiple;
+        *counts.get_mut(path).expect("limits name every axis") += multiple;
     }
     counts
 }
@@ -118,9 +139,15 @@ mod tests {
     fn competing_axes_keep_their_floor() {
         let scores =
             BTreeMap::from([("a".to_string(), vec![9.0, 8.0, 7.0]), ("b".to_string(), vec![1.0, 2.0])]);
-        let floor = BTreeMap::from([("a".to_string(), 1), ("b".to_string(), 1)]);
-        let counts = together(&scores, 3, &floor);
+        let limits = Limits { floor: 1, multiple: 1 };
+        let limits = BTreeMap::from([("a".to_string(), limits), ("b".to_string(), limits)]);
+        let counts = together(&scores, 3, &limits);
         assert_eq!(counts, BTreeMap::from([("a".to_string(), 2), ("b".to_string(), 1)]));
-        assert_eq!(together(&scores, 5, &floor)["b"], 2);
+        assert_eq!(together(&scores, 5, &limits)["b"], 2);
+    }
+
+    #[test]
+    fn blocks_hold_elements_by_rank() {
+        assert_eq!(blocks(&[1.0, 4.0, 3.0, 2.0], 2), [7.0, 3.0]);
     }
 }

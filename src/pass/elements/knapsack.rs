@@ -8,40 +8,50 @@
 
 use std::collections::BTreeMap;
 
+use super::choose::{Limits, blocks};
 use crate::graph::{Extent, Graph};
 use crate::pass::CostMeasure;
 
-/// Axes to choose from: their scores, floors and prices.
+/// Axes to choose from. All counts in here are of blocks: elements that go together by rank.
 pub(super) struct Axes<'a> {
     graph: &'a Graph,
     measure: CostMeasure,
     batch: u64,
     paths: Vec<&'a str>,
-    /// Scores of each axis, best first.
+    /// Scores of each axis's blocks, best first.
     scores: Vec<Vec<f64>>,
     floors: Vec<usize>,
+    /// Elements of a block.
+    multiples: Vec<usize>,
 }
 
 impl<'a> Axes<'a> {
     pub(super) fn new(
         graph: &'a Graph,
         scores: &'a BTreeMap<String, Vec<f64>>,
-        ranked: &BTreeMap<&str, Vec<usize>>,
-        floor: &BTreeMap<String, usize>,
+        limits: &BTreeMap<String, Limits>,
         measure: CostMeasure,
         batch: u64,
     ) -> Self {
-        let best_first = |(path, scores): (&String, &Vec<f64>)| -> Vec<f64> {
-            ranked[path.as_str()].iter().map(|&index| scores[index]).collect()
-        };
+        let limits: Vec<Limits> = scores.keys().map(|path| limits[path]).collect();
         Self {
             graph,
             measure,
             batch,
             paths: scores.keys().map(String::as_str).collect(),
-            floors: scores.keys().map(|path| floor[path]).collect(),
-            scores: scores.iter().map(best_first).collect(),
+            scores: scores
+                .values()
+                .zip(&limits)
+                .map(|(scores, limits)| blocks(scores, limits.multiple))
+                .collect(),
+            floors: limits.iter().map(|limits| limits.floor / limits.multiple).collect(),
+            multiples: limits.iter().map(|limits| limits.multiple).collect(),
         }
+    }
+
+    /// Numbers of elements of numbers of blocks.
+    fn elements(&self, counts: &[usize]) -> Vec<usize> {
+        counts.iter().zip(&self.multiples).map(|(blocks, multiple)| blocks * multiple).collect()
     }
 
     /// The model's cost with that many elements on each axis.
@@ -58,7 +68,7 @@ impl<'a> Axes<'a> {
         self.scores.iter().map(Vec::len).collect()
     }
 
-    /// What one element of each axis costs when all others are there.
+    /// What one block of each axis costs when all others are there.
     fn unit_costs(&self) -> Vec<u64> {
         let full = self.full();
         let all = self.cost(&full);
@@ -106,7 +116,8 @@ pub(super) fn within_budget(axes: &Axes<'_>, at_most: u64) -> BTreeMap<String, u
             None => by_density(axes, &costs, at_most),
         }
     };
-    axes.paths.iter().map(std::string::ToString::to_string).zip(counts).collect()
+    let counts = axes.elements(&counts);
+    axes.paths.iter().map(|&path| path.to_owned()).zip(counts).collect()
 }
 
 /// The one or two costs that elements have, where costs add up; `None` where they do not or there are more.
@@ -222,6 +233,7 @@ mod tests {
             paths: vec!["a", "b"],
             scores: scores.iter().map(|scores| scores.to_vec()).collect(),
             floors: floors.to_vec(),
+            multiples: vec![1; scores.len()],
         }
     }
 

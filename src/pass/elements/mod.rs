@@ -8,7 +8,7 @@ mod keep;
 mod knapsack;
 mod score;
 
-pub use choose::{Choice, ChooseElements};
+pub use choose::{Choice, ChooseElements, Limits};
 pub use keep::{KeepElements, Stay};
 pub use knapsack::cost_with;
 pub use score::ScoreElements;

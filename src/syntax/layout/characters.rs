@@ -96,7 +96,8 @@ impl Scan<'_> {
         let word = |c: char| if c.is_ascii() { is_ident_byte(c as u8) } else { c.is_alphanumeric() };
         let rest = &self.text[self.at..];
         let len = rest.find(|c| !word(c)).unwrap_or(rest.len()).max(character.len_utf8());
-        let place = self.span(self.at, self.at + len);
+        let start = self.text[..self.at].trim_end_matches(word).len();
+        let place = self.span(start, self.at + len);
         let diagnostic = if character.is_control() {
             let message = format!("a control character, U+{:04X}", u32::from(character));
             Diagnostic::at(&codes::BAD_CHARACTER, place, message)

@@ -1,6 +1,6 @@
 //! Expressions, and the lists in brackets.
 
-use pest::iterators::Pair;
+use pest::iterators::{Pair, Pairs};
 
 use super::{Builder, MAX_TREE_DEPTH, Rule, poisoned};
 use crate::diagnostic::{Diagnostic, codes};
@@ -14,13 +14,13 @@ impl Builder<'_> {
             return self.expr(pair);
         }
         self.missing(&pair, "a value");
-        let at = self.token_at(pair.as_span().start()).start;
+        let at = self.token_at(self.start(&pair)).start;
         Expr { kind: ExprKind::Broken, span: Span::new(self.source, at, at) }
     }
 
     pub(super) fn expr(&mut self, pair: Pair<Rule>) -> Expr {
         let span = self.span(&pair);
-        let parts: Vec<Pair<Rule>> = pair.into_inner().collect();
+        let parts = pair.into_inner();
         self.deeper(parts.len().div_ceil(2), span, |builder| builder.binary(parts))
     }
 
@@ -38,8 +38,7 @@ impl Builder<'_> {
     }
 
     /// Operands with operators between them: products first, from the left.
-    fn binary(&mut self, parts: Vec<Pair<Rule>>) -> Expr {
-        let mut parts = parts.into_iter();
+    fn binary(&mut self, mut parts: Pairs<Rule>) -> Expr {
         let first = parts.next().expect("an expression begins with an operand");
         let mut product = self.operand(first);
         let mut sum: Option<(Expr, BinaryOp)> = None;
@@ -64,7 +63,7 @@ impl Builder<'_> {
         let mut parts = pair.into_inner().peekable();
         let mut signs = Vec::new();
         while let Some(sign) = parts.next_if(|part| part.as_rule() == Rule::minus) {
-            signs.push(sign.as_span().start());
+            signs.push(self.start(&sign));
         }
         self.deeper(signs.len(), span, |builder| {
             let first = parts.next().expect("an operand has a value");
@@ -156,7 +155,10 @@ impl Builder<'_> {
             self.value(parts.next().expect("parentheses hold a value, or a rule that stands for it"));
         if let Some(rest) = parts.next() {
             if self.mistakes == mistakes {
-                self.superfluous(&rest, "`)`");
+                let list = rest.as_rule() == Rule::comma;
+                let diagnostic = self.expected(self.start(&rest), "`)`").filter(|_| !poisoned(&rest));
+                let help = "a list stands in `[` and `]`";
+                self.diagnostics.extend(diagnostic.map(|found| if list { found.help(help) } else { found }));
             }
             spoil(&mut expr);
         }
@@ -214,7 +216,7 @@ impl Builder<'_> {
             self.mistakes += 1;
             return;
         }
-        let start = pair.as_span().start();
+        let start = self.start(pair);
         let sign = pair.as_str().find('=').filter(|&at| pair.as_str()[..at].bytes().all(is_name_or_space));
         match sign {
             Some(at) => {

@@ -10,9 +10,9 @@ mod step;
 use pest::Parser;
 use pest::iterators::{Pair, Pairs};
 
-use super::ast::{Comment, Expr, Name, Recipe};
+use super::ast::{Comment, Expr, Name, Recipe, Statement};
 use super::layout::{self, Layout, POISON};
-use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::diagnostic::Diagnostics;
 use crate::source::{SourceId, Span};
 
 /// The parser and its rules, made from the grammar.
@@ -30,11 +30,11 @@ const MAX_TREE_DEPTH: usize = 256;
 /// The tree of any text. What is wrong with it is told in `diagnostics`, in the order of the text.
 pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Recipe {
     let mut found = Diagnostics::new();
-    let Layout { text: laid, comments } = layout::lay_out(source, text, &mut found);
-    let statements = match Grammar::parse(Rule::recipe, &laid) {
-        Ok(pairs) => Builder::new(source, &laid, &mut found).recipe(pairs),
-        Err(_) => refuse(source, text, &mut found),
-    };
+    let Layout { text: laid, cuts, comments } = layout::lay_out(source, text, &mut found);
+    let mut builder = Builder::new(source, text, &laid, &mut found);
+    let ends = cuts.iter().copied().skip(1).chain([laid.len()]);
+    let pieces = cuts.iter().copied().zip(ends);
+    let statements: Vec<Statement> = pieces.flat_map(|(start, end)| builder.statements(start, end)).collect();
     found.sort();
     diagnostics.extend(found);
     let top = statements.first().map_or(text.len(), |statement| statement.span.start);
@@ -46,21 +46,11 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Rec
 pub fn parse_expr(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Option<Expr> {
     let mut found = Diagnostics::new();
     let Layout { text: laid, .. } = layout::lay_out(source, text, &mut found);
-    let expr = match Grammar::parse(Rule::single_expr, &laid) {
-        Ok(pairs) => Builder::new(source, &laid, &mut found).single_expr(pairs),
-        Err(_) => refuse(source, text, &mut found),
-    };
+    let expr = Builder::new(source, text, &laid, &mut found).single_expr();
     let fine = !found.has_errors();
     found.sort();
     diagnostics.extend(found);
     expr.filter(|_| fine)
-}
-
-/// The grammar takes every text, but pest gives up where the stack runs low.
-fn refuse<T: Default>(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> T {
-    let place = Span::new(source, 0, text.len());
-    diagnostics.push(Diagnostic::at(&codes::TOO_DEEP, place, "this text is nested too deep to be read"));
-    T::default()
 }
 
 /// The first block of `##` lines.
@@ -81,8 +71,12 @@ fn doc_comment<'a>(text: &str, comments: impl Iterator<Item = &'a Comment>) -> O
 /// Makes the tree from the grammar's pairs.
 struct Builder<'a> {
     source: SourceId,
-    /// The text as the grammar saw it. Offsets hold in the text as it was written, too.
+    /// As it was written.
+    text: &'a str,
+    /// As the grammar saw it: the same length, so that offsets hold in both.
     laid: &'a str,
+    /// Where the piece begins that pest is given: its offsets count from there.
+    base: usize,
     diagnostics: &'a mut Diagnostics,
     /// Mistakes so far, with those that the layout has reported.
     mistakes: usize,
@@ -92,13 +86,20 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(source: SourceId, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { source, laid, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
+    fn new(source: SourceId, text: &'a str, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
+        Self { source, text, laid, base: 0, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
     }
 
-    fn single_expr(&mut self, pairs: Pairs<Rule>) -> Option<Expr> {
+    /// The statements of a part of the text that begins and ends between two of them.
+    fn statements(&mut self, start: usize, end: usize) -> Vec<Statement> {
+        self.base = start;
+        let pairs = self.pairs(Rule::recipe, &self.laid[start..end]);
+        pairs.filter_map(|pair| self.statement_or_stray(pair)).collect()
+    }
+
+    fn single_expr(&mut self) -> Option<Expr> {
         let mut value = None;
-        for pair in pairs.flat_map(Pair::into_inner) {
+        for pair in self.pairs(Rule::single_expr, self.laid) {
             match pair.as_rule() {
                 Rule::expr | Rule::no_value => value = Some(self.value(pair)),
                 Rule::EOI => {}
@@ -108,10 +109,26 @@ impl<'a> Builder<'a> {
         value
     }
 
+    fn pairs(&self, rule: Rule, laid: &'a str) -> Pairs<'a, Rule> {
+        let mut pairs = Grammar::parse(rule, laid).expect("every text fits the grammar");
+        pairs.next().expect("a rule makes a pair").into_inner()
+    }
+
+    fn start(&self, pair: &Pair<Rule>) -> usize {
+        self.base + pair.as_span().start()
+    }
+
     /// The span of what a pair took, less the blanks that pest takes behind optional parts.
     fn span(&self, pair: &Pair<Rule>) -> Span {
-        let start = pair.as_span().start();
-        Span::new(self.source, start, start + pair.as_str().trim_ascii_end().len())
+        let start = self.start(pair);
+        self.whole_characters(start, start + pair.as_str().trim_ascii_end().len())
+    }
+
+    /// A span that begins at a character. `≤` is laid out as `<= `, and ends with its blank.
+    fn whole_characters(&self, start: usize, end: usize) -> Span {
+        let end =
+            (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
+        Span::new(self.source, start, end)
     }
 
     fn name(&self, pair: &Pair<Rule>) -> Name {

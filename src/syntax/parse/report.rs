@@ -10,7 +10,7 @@ use crate::syntax::layout::{POISON, is_clause_word, is_ident_byte};
 impl<'a> Builder<'a> {
     /// Reports what stands where something else is wanted, unless that follows from what is missing before it.
     pub(super) fn missing(&mut self, pair: &Pair<Rule>, wanted: &str) {
-        if let Some(diagnostic) = self.expected(pair.as_span().start(), wanted) {
+        if let Some(diagnostic) = self.expected(self.start(pair), wanted) {
             self.diagnostics.push(diagnostic);
         }
     }
@@ -36,7 +36,7 @@ impl<'a> Builder<'a> {
 
     /// Reports text behind the end of what it follows.
     pub(super) fn superfluous(&mut self, pair: &Pair<Rule>, wanted: &str) {
-        let diagnostic = self.expected(pair.as_span().start(), wanted);
+        let diagnostic = self.expected(self.start(pair), wanted);
         if let Some(diagnostic) = diagnostic.filter(|_| !poisoned(pair)) {
             self.diagnostics.push(diagnostic);
         }
@@ -64,7 +64,7 @@ impl<'a> Builder<'a> {
             let end = self.laid[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
             return Span::new(self.source, end, end);
         }
-        Span::new(self.source, start, start + len)
+        self.whole_characters(start, start + len)
     }
 }
 

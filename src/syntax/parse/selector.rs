@@ -64,7 +64,7 @@ impl Builder<'_> {
     }
 
     fn missing_segment(&mut self, pair: &Pair<Rule>) {
-        let at = pair.as_span().start();
+        let at = self.start(pair);
         let Some(diagnostic) = self.expected(at, "a name") else { return };
         let number = self.token_at(at);
         let text = self.laid_text(number);

@@ -10,11 +10,7 @@ use crate::syntax::ast::{
 use crate::syntax::layout::is_clause_word;
 
 impl Builder<'_> {
-    pub(super) fn recipe(&mut self, pairs: Pairs<Rule>) -> Vec<Statement> {
-        pairs.flat_map(Pair::into_inner).filter_map(|pair| self.statement_or_stray(pair)).collect()
-    }
-
-    fn statement_or_stray(&mut self, pair: Pair<Rule>) -> Option<Statement> {
+    pub(super) fn statement_or_stray(&mut self, pair: Pair<Rule>) -> Option<Statement> {
         match pair.as_rule() {
             Rule::EOI => None,
             Rule::statement => Some(self.statement(pair)),
@@ -107,7 +103,7 @@ impl Builder<'_> {
 
     /// A type of several words, `amount of flops`, is one name with single spaces.
     fn type_name(&mut self, pair: Pair<Rule>) -> Option<Name> {
-        let at = pair.as_span().start();
+        let at = self.start(&pair);
         let diagnostic = match pair.as_rule() {
             Rule::type_name => {
                 let span = self.span(&pair);
@@ -236,7 +232,7 @@ impl Builder<'_> {
 
     /// A line that begins like no statement.
     fn broken(&mut self, pair: &Pair<Rule>) -> StatementKind {
-        let place = self.token_at(pair.as_span().start());
+        let place = self.token_at(self.start(pair));
         let word = self.laid_text(place);
         if poisoned(pair) {
             self.mistakes += 1;
@@ -254,7 +250,7 @@ impl Builder<'_> {
 
     /// Text behind a statement that is complete.
     fn trailing(&mut self, pair: &Pair<Rule>, keyword: &str, statement: crate::source::Span) {
-        let place = self.token_at(pair.as_span().start());
+        let place = self.token_at(self.start(pair));
         let word = self.laid_text(place);
         if !is_clause_word(word) {
             return self.superfluous(pair, "the end of the line");

@@ -4,7 +4,6 @@ use pest::iterators::Pair;
 
 use super::{Builder, Rule, poisoned};
 use crate::diagnostic::{Diagnostic, codes, nearest};
-use crate::source::Span;
 use crate::syntax::ast::{Clause, ClauseKind, ClauseValue, Name, Noun, StatementKind, Step};
 use crate::syntax::layout::statement_words;
 
@@ -57,8 +56,8 @@ impl Builder<'_> {
     }
 
     fn missing_noun(&mut self, pair: &Pair<Rule>, verb: &Name, first: bool) {
-        let at = pair.as_span().start();
-        let wanted = if first { format!("what to {}", verb.text) } else { "one more noun".to_owned() };
+        let at = self.start(pair);
+        let wanted = if first { format!("what `{}` acts on", verb.text) } else { "one more noun".to_owned() };
         let next = self.laid_text(self.token_at(at));
         let Some(diagnostic) = self.expected(at, &wanted) else { return };
         let diagnostic = match keyword_meant(verb) {
@@ -93,12 +92,12 @@ impl Builder<'_> {
     /// Reports text in a step that is no clause. Right behind the nouns, of the verb `head`, it may be that the
     /// statement was never meant as a step; then the answer is false.
     fn unknown_clause(&mut self, pair: &Pair<Rule>, head: Option<&Name>) -> bool {
-        let place = self.token_at(pair.as_span().start());
+        let place = self.token_at(self.start(pair));
         let word = self.laid_text(place);
         let diagnostic =
             Diagnostic::at(&codes::UNKNOWN_CLAUSE, place, format!("expected a clause, found `{word}`"));
         self.mistakes += 1;
-        let (fine, diagnostic) = match (head.and_then(keyword_meant), clause_meant(word, place)) {
+        let (fine, diagnostic) = match (head.and_then(keyword_meant), clause_meant(word)) {
             (Some(keyword), _) => {
                 let verb = head.map_or(place, |verb| verb.span);
                 let message = format!("`{}` is no statement", self.laid_text(verb));
@@ -123,7 +122,7 @@ fn keyword_meant(verb: &Name) -> Option<&'static str> {
 }
 
 /// What help there is for text in the place of a clause, and what to put there.
-fn clause_meant(word: &str, _place: Span) -> Option<(String, Option<&'static str>)> {
+fn clause_meant(word: &str) -> Option<(String, Option<&'static str>)> {
     match word.as_bytes().first()? {
         b'{' => Some(("options stand behind `with`".to_owned(), Some("with {"))),
         b'0'..=b'9' => Some((
