@@ -119,7 +119,7 @@ impl Bound<'_> {
             let keyword = spec.kind.keyword();
             let message = format!("`{}` needs a `{keyword}` clause", bound.owner);
             Diagnostic::at(&codes::MISSING_CLAUSE, bound.span, message)
-                .help(format!("`{keyword}` takes {}", spec.field.ty.doc))
+                .help(format!("`{keyword}` takes {}", summary(spec.field.ty.doc)))
         })
     }
 
@@ -129,8 +129,11 @@ impl Bound<'_> {
             self.fields.iter().find(|(name, ..)| name == spec.name).map(|(.., value)| value.clone());
         self.read(written, spec, |bound| {
             let message = format!("`{}` needs `{}`", bound.owner, spec.name);
-            Diagnostic::at(&codes::MISSING_ARGUMENT, bound.span, message)
-                .help(format!("`{}` is {}", spec.name, spec.ty.doc))
+            Diagnostic::at(&codes::MISSING_ARGUMENT, bound.span, message).help(format!(
+                "`{}` is {}",
+                spec.name,
+                summary(spec.ty.doc)
+            ))
         })
     }
 
