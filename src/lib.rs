@@ -15,6 +15,7 @@ pub mod passes;
 pub mod plan;
 pub mod provenance;
 pub mod readers;
+pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
