@@ -19,6 +19,8 @@ mod needs;
 mod order;
 mod table;
 mod task;
+#[cfg(test)]
+mod tests;
 mod text;
 #[cfg(test)]
 pub mod toys;
