@@ -6,6 +6,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod compare;
 pub mod diagnostic;
+pub mod execute;
 pub mod families;
 pub mod graph;
 pub mod measures;

@@ -302,6 +302,16 @@ codes! {
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
 
+    // -- run
+    /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
+    /// writes to its directory.
+    MODEL_CHANGED = "model-changed", Error, Input;
+    /// An `expect` does not hold for the result. Everything is written all the same, so that the report can be read.
+    EXPECTATION_FAILED = "expectation-failed", Error, Recipe;
+    /// The files that were written are not what the steps promise. That is an error of tamis, never of the recipe: the
+    /// output is not kept. Please report it with the recipe and the model's config.
+    POST_CONDITION = "post-condition", Error, Output;
+
     // -- command line
     /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
     RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
