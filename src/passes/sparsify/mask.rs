@@ -114,10 +114,6 @@ impl Rewrite for MaskSites {
         (!sites.is_empty()).then(|| Arc::new(Self { sites, ..self.clone() }) as _)
     }
 
-    fn is_costly(&self) -> bool {
-        true
-    }
-
     fn effect(&self, graph: &mut Graph) {
         let places = graph.places();
         for site in self.sites.iter().filter_map(|path| places.site(path)) {
