@@ -22,9 +22,16 @@ pub fn check(case: &mut Case) {
     let Some(recipe) = blocks.iter().find(|block| block.kind() == "tamis") else {
         return case.fail(1, "a case has a recipe");
     };
-    let of_kind = |kind: &str| blocks.iter().filter(|block| block.kind() == kind).cloned().collect::<Vec<_>>();
-    let set = of_kind("set").iter().flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let files = of_kind("file").into_iter().map(|block| (block.info["file ".len()..].to_owned(), block.text)).collect();
+    let of_kind =
+        |kind: &str| blocks.iter().filter(|block| block.kind() == kind).cloned().collect::<Vec<_>>();
+    let set = of_kind("set")
+        .iter()
+        .flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let files = of_kind("file")
+        .into_iter()
+        .map(|block| (block.info["file ".len()..].to_owned(), block.text))
+        .collect();
     let settings = Settings { set, ..Settings::default() };
     let mut sources = Sources::new();
     let id = sources.add(Source::new("recipe.tamis", recipe.text.as_str()));
@@ -44,7 +51,9 @@ fn split(found: Diagnostics, recipe: SourceId, text: &str) -> (Diagnostics, Vec<
     let (mut here, mut elsewhere) = (Diagnostics::new(), Vec::new());
     for diagnostic in found {
         match &diagnostic.place {
-            Some(place) if place.span.source == recipe && place.span.start < text.len() => here.push(diagnostic),
+            Some(place) if place.span.source == recipe && place.span.start < text.len() => {
+                here.push(diagnostic)
+            }
             _ => elsewhere.push(diagnostic),
         }
     }
@@ -55,9 +64,11 @@ fn check_elsewhere(case: &mut Case, expected: &[Block], found: &[Diagnostic], so
     let mut expected: Vec<String> =
         expected.iter().flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     for diagnostic in found {
-        let name = diagnostic.place.as_ref().map_or("nowhere", |place| match sources.get(place.span.source).name() {
-            "recipe.tamis" => "end",
-            name => name,
+        let name = diagnostic.place.as_ref().map_or("nowhere", |place| {
+            match sources.get(place.span.source).name() {
+                "recipe.tamis" => "end",
+                name => name,
+            }
         });
         let start = format!("error[{}] in {name}: ", diagnostic.code.name);
         let met = expected.iter().position(|line| {

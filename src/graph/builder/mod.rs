@@ -292,7 +292,8 @@ impl<'h> Builder<'h> {
     pub fn site(&mut self, node: &str, kind: SiteKind, weight: View, bias: Option<View>) -> SiteId {
         let node = self.graph.tree.child(self.node, node, None);
         let weight = Weight::Dense(weight);
-        let site = self.graph.sites.push(Site { node, kind, weight, bias, transposed: false, sparsity: None });
+        let site =
+            self.graph.sites.push(Site { node, kind, weight, bias, transposed: false, sparsity: None });
         self.graph.tree.set_site(node, site);
         site
     }

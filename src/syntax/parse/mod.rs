@@ -126,7 +126,8 @@ impl<'a> Builder<'a> {
 
     /// A span that begins at a character. `≤` is laid out as `<= `, and ends with its blank.
     fn whole_characters(&self, start: usize, end: usize) -> Span {
-        let end = (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
+        let end =
+            (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
         Span::new(self.source, start, end)
     }
 
