@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Checker, State, TypedSave};
+use super::{Checker, Item, State, TypedSave};
 use crate::choice;
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::graph::CannotSay;
@@ -104,6 +104,40 @@ impl Checker<'_> {
         Some(written)
     }
 
+    /// `--out DIR`: a single save goes there, several go below it.
+    pub(super) fn move_saves(&mut self, body: &mut [Item]) {
+        let Some(out) = self.settings.out.clone() else { return };
+        let mut saves = saves_of(body);
+        if let [only] = saves.as_mut_slice() {
+            only.path = out;
+            return;
+        }
+        let mut taken: Vec<(PathBuf, Span)> = Vec::new();
+        for save in saves {
+            let moved = save.path.file_name().map(|name| out.join(name));
+            let clash = taken.iter().find(|(other, _)| Some(other) == moved.as_ref());
+            match (moved, clash) {
+                (Some(moved), None) => {
+                    taken.push((moved.clone(), save.span));
+                    save.path = moved;
+                }
+                (moved, clash) => {
+                    let message = match moved {
+                        Some(moved) => format!("two outputs would go to `{}`", moved.display()),
+                        None => format!("`{}` has no last name to go by", save.path.display()),
+                    };
+                    let diagnostic = Diagnostic::at(&codes::DUPLICATE_SAVE, save.span, message)
+                        .help("below `--out`, outputs keep the last part of their path");
+                    let diagnostic = match clash {
+                        Some((_, first)) if *first != save.span => diagnostic.label(*first, "the other"),
+                        _ => diagnostic,
+                    };
+                    self.diagnostics.push(diagnostic);
+                }
+            }
+        }
+    }
+
     fn refuse_load(&mut self, reasons: &[CannotSay], span: Span) {
         let Some(first) = reasons.first() else { return };
         let message = format!("`{}` of this architecture's config cannot say the result", first.key);
@@ -111,4 +145,19 @@ impl Checker<'_> {
         let help = "remove as much in every layer, or save `with { loads_in: any }`: tamis reads the graph beside the weights";
         self.report(diagnostic.help(help));
     }
+}
+
+/// All saves, those of sweeps included, in the order of the text.
+fn saves_of(body: &mut [Item]) -> Vec<&mut TypedSave> {
+    let mut saves = Vec::new();
+    for item in body {
+        match item {
+            Item::Save(save) => saves.push(save),
+            Item::Sweep(branches) => {
+                saves.extend(branches.iter_mut().flat_map(|branch| saves_of(&mut branch.body)));
+            }
+            _ => {}
+        }
+    }
+    saves
 }

@@ -143,6 +143,9 @@ codes! {
     /// A tensor has another shape than the config says. The message writes the shape as axes,
     /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
     TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// `tamis.graph.json` describes a model that the config of its architecture cannot state. It was written by another
+    /// version of tamis, or edited so that it does not hold together.
+    GRAPH_INVALID = "graph-invalid", Error, Input;
     /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
     TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
 
@@ -298,4 +301,11 @@ codes! {
     CANNOT_LOAD = "cannot-load", Error, Recipe;
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
+
+    // -- command line
+    /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
+    RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
+    /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
+    /// `error[unknown-verb]: ...` the code is `unknown-verb`.
+    UNKNOWN_CODE = "unknown-code", Error, Usage;
 }

@@ -10,16 +10,16 @@ const LAYERS: &[&[&str]] = &[
     &["syntax", "graph"],
     &["checkpoint"],
     &["weights"],
-    &["pass"],
-    &["check", "reference", "runtime"],
-    &["plan"],
+    &["pass", "compare"],
+    &["check", "runtime"],
+    &["plan", "reference"],
     &["optimize", "provenance"],
     &["execute", "report", "ide"],
     &["passes", "criteria", "measures", "readers", "families"],
 ];
 
 /// What joins the others, and may name them all.
-const ABOVE_ALL: &[&str] = &["lib", "main", "cli", "lsp"];
+const ABOVE_ALL: &[&str] = &["lib", "main", "world", "cli", "lsp"];
 
 /// A family says how a checkpoint becomes a graph, and knows nothing of what is done with it.
 const FAMILIES_IMPORT: &[&str] = &["source", "diagnostic", "graph", "checkpoint"];
