@@ -8,9 +8,14 @@ pub mod compare;
 pub mod diagnostic;
 pub mod families;
 pub mod graph;
+pub mod measures;
+pub mod optimize;
 pub mod pass;
 pub mod passes;
+pub mod plan;
 pub mod provenance;
+pub mod readers;
+pub mod reference;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
@@ -26,8 +31,8 @@ use source::{SourceId, Sources};
 pub static REGISTRY: Registry = Registry {
     passes: passes::PASSES,
     criteria: &[],
-    measures: &[],
-    readers: &[],
+    measures: measures::MEASURES,
+    readers: readers::READERS,
     families: families::FAMILIES,
 };
 

@@ -5,11 +5,11 @@
 
 mod expect;
 mod names;
-mod noun;
 mod save;
 mod select;
 mod statement;
 mod step;
+mod target;
 mod typed;
 mod uses;
 mod value;

@@ -87,6 +87,17 @@ impl Graph {
         }
     }
 
+    /// The matrices behind a site's weight: one, or two where it is factored.
+    pub fn matrix_views(&self, site: SiteId) -> impl Iterator<Item = &View> {
+        let bias = self.sites[site].bias.as_ref();
+        self.sites[site].views().filter(move |view| Some(*view) != bias)
+    }
+
+    /// Elements of a view.
+    pub fn view_elements(&self, view: &View) -> usize {
+        self.free_dims(view).iter().map(|dim| self.dim_extent(dim)).product()
+    }
+
     /// The matrix that a view is in its flat tensor. Fixed axes lie outside of the free ones of their dim.
     pub fn matrix(&self, view: &View, transposed: bool) -> MatrixView {
         let param = &self.params[view.param];

@@ -16,6 +16,9 @@ mod op;
 mod param;
 mod places;
 mod tree;
+mod valid;
+
+use std::collections::BTreeSet;
 
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
@@ -107,6 +110,20 @@ impl Graph {
     /// Sites at the node and below, in tree order.
     pub fn sites_below(&self, node: NodeId) -> Vec<SiteId> {
         self.tree.below(node).into_iter().filter_map(|node| self.tree[node].site).collect()
+    }
+
+    /// Sites that look a table up by token, position or type, and heads that are tied to one: their params.
+    pub fn embedded(&self) -> BTreeSet<ParamId> {
+        let tables = self.sites.iter().filter(|(_, site)| site.kind == SiteKind::Embedding);
+        tables.flat_map(|(_, site)| site.views().map(|view| view.param)).collect()
+    }
+
+    /// What `weights` means without a selector: linear and convolution weights that are no embedding.
+    pub fn matrices(&self) -> Vec<SiteId> {
+        let embedded = self.embedded();
+        let counts =
+            |site: &Site| site.kind.is_matrix() && !site.views().any(|view| embedded.contains(&view.param));
+        self.sites.iter().filter(|(_, site)| counts(site)).map(|(id, _)| id).collect()
     }
 
     /// Axes of a role that belong to the node or to one below it, in order of making.

@@ -38,6 +38,11 @@ pub trait Measure: Debug + Send + Sync {
         None
     }
 
+    /// Whether it can be taken of a part of the model, with `of`.
+    fn takes_sites(&self) -> bool {
+        false
+    }
+
     /// The number of a model with weights; of the weights of some sites, where these are given.
     ///
     /// # Errors
