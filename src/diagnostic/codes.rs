@@ -318,4 +318,8 @@ codes! {
     /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
     /// `error[unknown-verb]: ...` the code is `unknown-verb`.
     UNKNOWN_CODE = "unknown-code", Error, Usage;
+    /// `tamis doc` was asked about a name that nothing in the language has. `tamis doc` alone lists all names.
+    UNKNOWN_ENTRY = "unknown-entry", Error, Usage;
+    /// `tamis eval --data` names data, but no measure of this build reads any.
+    DATA_UNSUPPORTED = "data-unsupported", Error, Usage;
 }
