@@ -64,7 +64,7 @@ impl Gone {
         // A rewrite that is left as it is needs all of its findings.
         let kept = match () {
             () if hit.is_empty() => gone,
-            () if !costs_stay(plan, id) => Paths::new(),
+            () if !costs_stay(plan, id) || makes_tensors(&before, plan.graph(id)) => Paths::new(),
             () if hit == touched => {
                 fired.push(Fired::new(format!(
                     "`{}` changes only what is removed later",
@@ -153,6 +153,11 @@ fn costs_stay(plan: &Plan, id: TaskId) -> bool {
         [after.params, after.macs, after.bytes].iter().all(|cost| cost.known().is_some())
     };
     rewriting.parts.iter().flat_map(|part| &part.steps).all(is_known)
+}
+
+/// Whether there are more tensors than before. They are numbered as they are made, and files of graphs show the numbers.
+fn makes_tensors(before: &Graph, after: &Graph) -> bool {
+    before.params.bound() != after.params.bound() || before.axes.bound() != after.axes.bound()
 }
 
 fn set_rewrite(plan: &mut Plan, id: TaskId, rewrite: Arc<dyn Rewrite>) {

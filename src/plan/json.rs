@@ -5,14 +5,10 @@ use serde_json::{Value, json};
 use super::{Plan, needs, numbered};
 use crate::graph::{Between, CannotSay, Cost};
 
-/// The version of the form below.
-const SCHEMA: u32 = 1;
-
 /// `{schema, before, after, steps, tasks, saves, needs}`; a number that is not known yet is `{min, max}`.
 pub fn json(plan: &Plan) -> Value {
     let after = plan.saves().last().map_or(plan.model.cost, |(_, saving)| plan.cost_after(&saving.steps));
     json!({
-        "schema": SCHEMA,
         "model": plan.model.path,
         "before": cost(&plan.model.cost),
         "after": cost(&after),
