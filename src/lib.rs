@@ -5,6 +5,7 @@
 pub mod check;
 pub mod checkpoint;
 pub mod compare;
+pub mod criteria;
 pub mod diagnostic;
 pub mod families;
 pub mod graph;
@@ -30,7 +31,7 @@ use source::{SourceId, Sources};
 /// What can be done: the lists that every phase is handed.
 pub static REGISTRY: Registry = Registry {
     passes: passes::PASSES,
-    criteria: &[],
+    criteria: criteria::CRITERIA,
     measures: measures::MEASURES,
     readers: readers::READERS,
     families: families::FAMILIES,
