@@ -38,9 +38,9 @@ pass! {
 
 impl Pass for Cast {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let chosen = [ClauseKind::Of, ClauseKind::At].iter().any(|kind| step.clauses.contains_key(kind));
-        let places = if chosen { step.sites() } else { all_sites(step.graph) };
-        let rewrite = CastWeights { to: self.dtype, whole: !chosen, places };
+        let whole = step.is_everywhere();
+        let places = if whole { all_sites(step.graph) } else { step.sites() };
+        let rewrite = CastWeights { to: self.dtype, whole, places };
         let params = rewrite.params(step.graph);
         let mut notes = Vec::new();
         if params.iter().all(|&param| step.graph.params[param].dtype == self.dtype) {

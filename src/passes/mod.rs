@@ -11,4 +11,4 @@ use crate::pass::PassSpec;
 
 /// Every pass there is, in the order of the manual.
 pub static PASSES: &[&PassSpec] =
-    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &densify::SPEC, &factorize::SPEC, &cast::SPEC];
+    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &factorize::SPEC, &cast::SPEC, &densify::SPEC];

@@ -79,14 +79,15 @@ impl Rewrite for FactorWeights {
         for (path, rank) in &self.ranks {
             let site = places.site(path).expect("the checker and the run agree on paths");
             let rank = match (*rank, found) {
-                (Rank::Exact(rank), _) => rank,
-                (Rank::Found(_), Some(Finding::Ranks(ranks))) => ranks[path],
+                (Rank::Exact(rank), _) => Some(rank),
+                (Rank::Found(_), Some(Finding::Ranks(ranks))) => ranks.get(path).copied(),
                 (Rank::Found(_), _) => unreachable!("ranks to be found come with a finding"),
             };
-            // What was pruned meanwhile may be too small for the rank, too.
+            // Extents that were bounds when the rank was chosen may have become too small for it.
             let (outs, ins) = version.graph.site_dims(site);
             let (out, inputs) = (version.graph.dim_extent(&outs), version.graph.dim_extent(&ins));
-            if (rank as f64) < break_even_rank(out, inputs) {
+            let saves = |rank: &usize| (*rank as f64) < break_even_rank(out, inputs);
+            if let Some(rank) = rank.filter(saves) {
                 version.factor(site, rank);
             }
         }

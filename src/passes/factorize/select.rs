@@ -1,6 +1,6 @@
 //! Ranks that hold a share of the energy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::pass::{Finding, Work, WorkKind};
-use crate::tensor::svd::{rank_for_energy, singular_values};
+use crate::tensor::svd::{break_even_rank, rank_for_energy, singular_values};
 use crate::weights::Version;
 
-/// Finds for each weight the smallest rank that holds a share of its energy.
+/// Finds for each weight the smallest rank that holds a share of its energy. One that would not save is left out.
 #[derive(Debug, Clone)]
 pub struct SelectRanks {
     pub share: f64,
@@ -52,9 +52,11 @@ impl Work for SelectRanks {
                 let message = format!("the weight of `{path}` cannot be factored: {error}");
                 Diagnostic::new(&codes::NO_DECOMPOSITION, message)
             })?;
-            Ok((path.clone(), rank_for_energy(&sigma, self.share)))
+            let rank = rank_for_energy(&sigma, self.share);
+            Ok(((rank as f64) < break_even_rank(out, inputs)).then(|| (path.clone(), rank)))
         };
-        let ranks: BTreeMap<String, usize> = self.sites.par_iter().map(rank).collect::<Result<_, _>>()?;
-        Ok(Finding::Ranks(ranks))
+        let ranks: Vec<Option<(String, usize)>> =
+            self.sites.par_iter().map(rank).collect::<Result<_, Diagnostic>>()?;
+        Ok(Finding::Ranks(ranks.into_iter().flatten().collect()))
     }
 }
