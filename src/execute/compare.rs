@@ -27,8 +27,11 @@ pub fn compare(expecting: &Expecting, unit: Unit, value: f64, input: Option<f64>
 pub fn unmet(expecting: &Expecting, expectation: &Expectation) -> Diagnostic {
     let Expectation { unit, value, op, bound, .. } = expectation;
     let message = format!("`{}` does not hold: it is {}", expecting.text, unit.show(*value));
-    Diagnostic::at(&codes::EXPECTATION_FAILED, expecting.span, message)
-        .says(format!("{} {op} {} is asked for", unit.show(*value), unit.show(*bound)))
+    Diagnostic::at(&codes::EXPECTATION_FAILED, expecting.span, message).says(format!(
+        "{} {op} {} is asked for",
+        unit.show(*value),
+        unit.show(*bound)
+    ))
 }
 
 #[cfg(test)]

@@ -44,7 +44,9 @@ fn shorter_lists(config: &Config, input: &Graph, version: &Version) -> Vec<(Stri
     let mut lists = Vec::new();
     for fact in &input.facts {
         let Formula::Each(axis) = fact.formula else { continue };
-        let (Some(kept), Some((start, end))) = (version.kept(axis), config.span_of(&fact.key)) else { continue };
+        let (Some(kept), Some((start, end))) = (version.kept(axis), config.span_of(&fact.key)) else {
+            continue;
+        };
         if let Some(list) = shortened(&config.text[start..end], kept) {
             lists.push((fact.key.clone(), list));
         }

@@ -87,7 +87,11 @@ impl Input {
     ///
     /// # Errors
     /// Where a tensor cannot be read.
-    pub fn zeros(&mut self, cache: &Cache, progress: &dyn Progress) -> Result<BTreeMap<String, u64>, Diagnostic> {
+    pub fn zeros(
+        &mut self,
+        cache: &Cache,
+        progress: &dyn Progress,
+    ) -> Result<BTreeMap<String, u64>, Diagnostic> {
         let key = match cache.is_there() {
             true => Some(Cache::key(&Digest::blake3(b"zeros"), &self.key(cache, progress)?)),
             false => None,

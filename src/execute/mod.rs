@@ -15,6 +15,8 @@ mod run;
 mod scratch;
 mod stream;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod write;
 

@@ -41,13 +41,12 @@ impl Record {
 
 /// The cost of a graph with exact extents.
 pub fn cost(graph: &Graph, batch: u64) -> Cost {
-    let cost = graph.cost(batch);
-    Cost {
-        params: cost.params.max,
-        macs: cost.macs.max,
-        flops: cost.flops().max,
-        bytes: cost.bytes.max,
-    }
+    upper(&graph.cost(batch))
+}
+
+/// Where extents are exact, upper bounds are the numbers themselves.
+pub fn upper(cost: &crate::graph::Cost) -> Cost {
+    Cost { params: cost.params.max, macs: cost.macs.max, flops: cost.flops().max, bytes: cost.bytes.max }
 }
 
 fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(AxisId, Kept)> {

@@ -16,7 +16,9 @@ use crate::checkpoint::OutputDir;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::SiteId;
 use crate::pass::{Finding, Work};
-use crate::plan::{Does, Entry, Expecting, Measuring, Need, Part, Plan, Rewriting, Saving, Storage, TaskId, last_uses};
+use crate::plan::{
+    Does, Entry, Expecting, Measuring, Need, Part, Plan, Rewriting, Saving, Storage, TaskId, last_uses,
+};
 use crate::provenance::Expectation;
 use crate::weights::Version;
 

@@ -17,11 +17,7 @@ use crate::weights::Expr;
 ///
 /// # Errors
 /// The first, in the order of the tensors, where one cannot be computed or written.
-pub fn write(
-    exprs: &[Arc<Expr>],
-    to: &TensorFiles,
-    progress: &dyn Progress,
-) -> Result<Vec<u64>, Diagnostic> {
+pub fn write(exprs: &[Arc<Expr>], to: &TensorFiles, progress: &dyn Progress) -> Result<Vec<u64>, Diagnostic> {
     each_block(exprs, progress, |tensor, offset, bytes| to.write_at(tensor, offset, bytes))
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::finish::Finishing;
-use super::record::{Record, cost, counted, rank};
+use super::record::{Record, cost, counted, rank, upper};
 use super::write::Written;
-use crate::graph::{Between, Graph, NodeId, ParamId, Role, SiteId};
+use crate::graph::{Between, Costs, Graph, NodeId, ParamId, Role, SiteId};
 use crate::plan::{Does, Plan, Saving, Step as PlannedStep};
 use crate::provenance::{
     At, Cost, Expectation, Input, InputFile, Layer, LoadsIn, Measured, Note, PlannedCost, Provenance, Recipe,
@@ -54,7 +54,10 @@ pub fn summary(
         measures: measures(finishing, saving),
         expectations: expectations(finishing, saving),
         notes: saving.steps.iter().flat_map(|&step| notes(plan.step(step))).collect(),
-        loads_in: LoadsIn { transformers: written.cannot_say.is_empty(), because: written.cannot_say.clone() },
+        loads_in: LoadsIn {
+            transformers: written.cannot_say.is_empty(),
+            because: written.cannot_say.clone(),
+        },
     }
 }
 
@@ -139,18 +142,10 @@ fn layers(
     output: &Graph,
     zeros_after: &BTreeMap<ParamId, u64>,
 ) -> Vec<Layer> {
-    let of = |graph: &Graph, node: NodeId, zeros: &BTreeMap<ParamId, u64>| {
-        let cost = graph.cost_below(node, plan.at.batch);
-        let owned = params_below(graph, node);
-        Totals {
-            cost: Cost {
-                params: cost.params.max,
-                macs: cost.macs.max,
-                flops: cost.flops().max,
-                bytes: cost.bytes.max,
-            },
-            zeros: owned.iter().filter_map(|id| zeros.get(id)).sum(),
-        }
+    let (costs_before, costs_after) = (input.costs(plan.at.batch), output.costs(plan.at.batch));
+    let of = |graph: &Graph, costs: &Costs, node: NodeId, zeros: &BTreeMap<ParamId, u64>| Totals {
+        cost: upper(&costs[node]),
+        zeros: params_below(graph, node).iter().filter_map(|id| zeros.get(id)).sum(),
     };
     let layer = |block: &crate::graph::Block| {
         let node = block.node;
@@ -158,8 +153,11 @@ fn layers(
         Layer {
             place: input.tree.path(node),
             now: is_there.then(|| output.tree.path(node)),
-            before: of(input, node, zeros_before),
-            after: if is_there { of(output, node, zeros_after) } else { Totals::default() },
+            before: of(input, &costs_before, node, zeros_before),
+            after: match is_there {
+                true => of(output, &costs_after, node, zeros_after),
+                false => Totals::default(),
+            },
             axes: widths(input, output, node),
         }
     };
@@ -178,7 +176,10 @@ fn params_below(graph: &Graph, node: NodeId) -> Vec<ParamId> {
 /// Axes of a block that passes can shorten.
 fn widths(input: &Graph, output: &Graph, node: NodeId) -> Vec<Width> {
     let counts = |role: Role| {
-        matches!(role, Role::Heads | Role::KvHeads | Role::Group | Role::Neurons | Role::Experts | Role::Channels)
+        matches!(
+            role,
+            Role::Heads | Role::KvHeads | Role::Group | Role::Neurons | Role::Experts | Role::Channels
+        )
     };
     let is_in = |axis: &crate::graph::Axis| input.tree.above(axis.node).any(|above| above == node);
     let prefix = format!("{}.", input.tree.path(node));

@@ -37,11 +37,16 @@ fn same_shape(promised: &Graph, read: &Graph) -> Result<(), Diagnostic> {
         tensors
     };
     let (promised_tensors, read_tensors) = (tensors(promised), tensors(read));
-    if let Some((wanted, _)) = promised_tensors.iter().zip(&read_tensors).find(|(left, right)| left != right) {
+    if let Some((wanted, _)) = promised_tensors.iter().zip(&read_tensors).find(|(left, right)| left != right)
+    {
         return Err(broken(format!("`{}` is not as the steps leave it", wanted.0)));
     }
     if promised_tensors.len() != read_tensors.len() {
-        return Err(broken(format!("{} tensors, where the steps leave {}", read_tensors.len(), promised_tensors.len())));
+        return Err(broken(format!(
+            "{} tensors, where the steps leave {}",
+            read_tensors.len(),
+            promised_tensors.len()
+        )));
     }
     Ok(())
 }

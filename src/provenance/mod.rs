@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use lock::{Lock, LockedFile, LockedModel};
-pub use statement::{BuildDefinition, Builder, ExternalParameters, Predicate, Resource, RunDetails, Statement};
+pub use statement::{
+    BuildDefinition, Builder, ExternalParameters, Predicate, Resource, RunDetails, Statement,
+};
 
 use crate::graph::{Between, CannotSay, Role, Sparsity};
 use crate::pass::{CostBound, Unit};
