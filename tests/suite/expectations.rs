@@ -28,7 +28,10 @@ pub fn compare(text: &str, diagnostics: &Diagnostics) -> Vec<(usize, String)> {
     let mut wrong = Vec::new();
     for diagnostic in diagnostics.iter() {
         let line = diagnostic.place.as_ref().map_or(1, |place| source.place(place.span.start).line);
-        match expected.iter().position(|expectation| expectation.line == line && expectation.is_met(diagnostic, text)) {
+        match expected
+            .iter()
+            .position(|expectation| expectation.line == line && expectation.is_met(diagnostic, text))
+        {
             Some(met) => drop(expected.remove(met)),
             None => wrong.push((line, format!("not expected: {}", shown(diagnostic, text)))),
         }

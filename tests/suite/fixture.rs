@@ -47,7 +47,8 @@ impl Case {
         if std::env::var_os("UPDATE").is_some() {
             self.rewritten.push((block, actual.to_owned()));
         } else {
-            let message = format!("`{info}` is\n{actual}\nbut the fixture says\n{text}\n(UPDATE=1 rewrites it)");
+            let message =
+                format!("`{info}` is\n{actual}\nbut the fixture says\n{text}\n(UPDATE=1 rewrites it)");
             self.fail(*line, message);
         }
     }
@@ -63,7 +64,8 @@ pub fn run(directory: &str, check: fn(&mut Case)) {
         for case in &mut cases {
             check(case);
             for failure in &case.failures {
-                writeln!(report, "{}, `{}`, {failure}\n", path.display(), case.heading).expect("a string grows");
+                writeln!(report, "{}, `{}`, {failure}\n", path.display(), case.heading)
+                    .expect("a string grows");
             }
         }
         count += cases.iter().filter(|case| !case.blocks.is_empty()).count();
@@ -129,7 +131,8 @@ fn rewrite(path: &Path, text: &str, cases: &[Case]) {
 
 #[test]
 fn a_file_is_cut_into_cases_and_blocks() {
-    let cases = cases("# Top\nprose\n## One\n```tamis\na\n# no heading\n```\ntext\n````plan after x\n```\n````\n");
+    let cases =
+        cases("# Top\nprose\n## One\n```tamis\na\n# no heading\n```\ntext\n````plan after x\n```\n````\n");
     assert_eq!(cases.iter().map(|case| case.heading.as_str()).collect::<Vec<_>>(), ["Top", "One"]);
     let [first, second] = cases[1].blocks.as_slice() else { panic!("two blocks") };
     assert_eq!((first.kind(), first.text.as_str(), first.line), ("tamis", "a\n# no heading\n", 5));

@@ -82,12 +82,24 @@ struct Builder<'a> {
     mistakes: usize,
     /// Where the last missing thing was reported: what is missing behind it there follows from it.
     missing_at: Option<usize>,
+    /// The statement above, where it is a step.
+    step_above: Option<Span>,
     depth: usize,
 }
 
 impl<'a> Builder<'a> {
     fn new(source: SourceId, text: &'a str, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { source, text, laid, base: 0, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
+        Self {
+            source,
+            text,
+            laid,
+            base: 0,
+            diagnostics,
+            mistakes: 0,
+            missing_at: None,
+            step_above: None,
+            depth: 0,
+        }
     }
 
     /// The statements of a part of the text that begins and ends between two of them.
@@ -126,7 +138,8 @@ impl<'a> Builder<'a> {
 
     /// A span that begins at a character. `≤` is laid out as `<= `, and ends with its blank.
     fn whole_characters(&self, start: usize, end: usize) -> Span {
-        let end = (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
+        let end =
+            (end..self.text.len()).find(|&end| self.text.is_char_boundary(end)).unwrap_or(self.text.len());
         Span::new(self.source, start, end)
     }
 
