@@ -1,6 +1,7 @@
 //! Texts that diagnostics point into: recipes, `use`d files, `--set` arguments, configs.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Identifies a [`Source`] in [`Sources`].
@@ -83,6 +84,15 @@ impl Source {
         let column = self.text[self.line_starts[line]..offset].chars().count() + 1;
         Place { line: line + 1, column }
     }
+
+    /// The bytes of a line counted from 1, without its line break. A line past the end is empty.
+    pub fn line(&self, number: usize) -> Range<usize> {
+        let start = |line: usize| self.line_starts.get(line).copied();
+        let begin = start(number.saturating_sub(1)).unwrap_or(self.text.len());
+        let line = &self.text[begin..start(number).unwrap_or(self.text.len())];
+        let bare = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+        begin..begin + bare.len()
+    }
 }
 
 /// All sources of one invocation. Ids are handed out in order and stay valid.
@@ -125,5 +135,11 @@ mod tests {
         assert_eq!(source.place(3), Place { line: 1, column: 3 });
         assert_eq!(source.place(4), Place { line: 2, column: 1 });
         assert_eq!(source.place(99), Place { line: 2, column: 2 });
+    }
+
+    #[test]
+    fn a_line_leaves_its_line_break_out() {
+        let source = Source::new("x", "a\r\nbc\n");
+        assert_eq!([1, 2, 3, 4].map(|line| source.line(line)), [0..1, 3..5, 6..6, 6..6]);
     }
 }

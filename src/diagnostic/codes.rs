@@ -86,4 +86,223 @@ codes! {
     BAD_RANGE = "bad-range", Error, Recipe;
     /// Brackets, blocks or operators nest deeper than any recipe needs. Give the inner parts names with `let`.
     TOO_DEEP = "too-deep", Error, Recipe;
+    // -- checkpoint
+    /// The model is neither a directory nor a name in the local Hugging Face cache. tamis downloads nothing:
+    /// fetch it first (`hf download ORG/NAME`) and name the directory or `ORG/NAME`.
+    MODEL_MISSING = "model-missing", Error, Input;
+    /// The directory has no `config.json`. The architecture is read from it, never guessed from tensor names.
+    CONFIG_MISSING = "config-missing", Error, Input;
+    /// `config.json` is not a JSON object in UTF-8.
+    CONFIG_INVALID = "config-invalid", Error, Input;
+    /// A field of `config.json` that the architecture needs is missing, or is of another type than it must be.
+    /// `null` counts as missing.
+    CONFIG_FIELD = "config-field", Error, Input;
+    /// The directory has neither `model.safetensors` nor `model.safetensors.index.json`. Only safetensors is read.
+    WEIGHTS_MISSING = "weights-missing", Error, Input;
+    /// The only weights are pickled (`pytorch_model.bin`, `*.pt`). To unpickle a file is to run the program in it, so
+    /// tamis never does. Convert the model once, where you trust it:
+    /// `AutoModel.from_pretrained(DIR).save_pretrained(NEW, safe_serialization=True)`.
+    WEIGHTS_PICKLED = "weights-pickled", Error, Input;
+    /// A safetensors file ends before its header or its tensors do. Most often a download was cut short: fetch it again.
+    WEIGHTS_TRUNCATED = "weights-truncated", Error, Input;
+    /// The first eight bytes of a safetensors file announce a header of more than 100 MB, which the format forbids.
+    /// The file is damaged, or not safetensors at all.
+    HEADER_TOO_LARGE = "header-too-large", Error, Input;
+    /// The header of a safetensors file is not the JSON object of tensors that it must be.
+    HEADER_INVALID = "header-invalid", Error, Input;
+    /// One tensor name stands twice, in one header or in two shards. Which one counts would be a guess.
+    DUPLICATE_TENSOR = "duplicate-tensor", Error, Input;
+    /// A tensor has an element type that the safetensors format has not.
+    UNKNOWN_DTYPE = "unknown-dtype", Error, Input;
+    /// A tensor has an element type of the format that tamis does not compute with: 8-bit and smaller floats, unsigned
+    /// 16 to 64 bit, complex. Such checkpoints are mostly quantized already: start from the unquantized one.
+    UNSUPPORTED_DTYPE = "unsupported-dtype", Error, Input;
+    /// Tensors of a safetensors file overlap, leave holes, or end before they begin. Every byte must belong to one tensor.
+    TENSOR_OFFSETS = "tensor-offsets", Error, Input;
+    /// A tensor's shape and element type take another number of bytes than its offsets span.
+    TENSOR_SIZE = "tensor-size", Error, Input;
+    /// `model.safetensors.index.json` has no `weight_map` from tensor names to file names.
+    INDEX_INVALID = "index-invalid", Error, Input;
+    /// The index names a file outside of its own directory. Only plain file names are followed.
+    SHARD_OUTSIDE = "shard-outside", Error, Input;
+    /// The index names a file that is not there. Most often a download is incomplete.
+    SHARD_MISSING = "shard-missing", Error, Input;
+    /// The index promises a tensor in a file whose header has it not. Index and shards are of different models or versions.
+    TENSOR_NOT_IN_SHARD = "tensor-not-in-shard", Error, Input;
+    /// A file could not be read: permissions, a bad disk, or it changed while tamis read it.
+    READ_FAILED = "read-failed", Error, Input;
+    // -- families
+    /// `model_type` of the config (or, where it has none, the first of its `architectures`) names an architecture that
+    /// tamis has no family for.
+    UNKNOWN_ARCHITECTURE = "unknown-architecture", Error, Input;
+    /// Fields of the config contradict each other: `hidden_size` is no multiple of `num_attention_heads`, say.
+    CONFIG_DISAGREES = "config-disagrees", Error, Input;
+    /// The config describes a tensor that the checkpoint has not. Either the config is of another model, or the
+    /// download is incomplete.
+    TENSOR_MISSING = "tensor-missing", Error, Input;
+    /// A tensor has another shape than the config says. The message writes the shape as axes,
+    /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
+    TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
+    TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
+
+    /// The output directory exists. tamis replaces only what it wrote itself, and only when told to.
+    /// Choose another name, remove the directory, or allow the replacement.
+    OUTPUT_EXISTS = "output-exists", Error, Output;
+    /// The output directory is an input of the run, lies in one, or contains one. Inputs are never changed.
+    OUTPUT_IS_INPUT = "output-is-input", Error, Output;
+    /// The output cannot be made where it was asked for: no permission, a read-only disk, a file where a directory has to be.
+    OUTPUT_NOT_WRITABLE = "output-not-writable", Error, Output;
+    /// The disk has not enough room for the output. The size is known before the first byte, so mostly nothing was
+    /// written; what was is removed.
+    DISK_FULL = "disk-full", Error, Output;
+    /// Writing failed for another reason than room or permission: the disk itself, or what it is mounted on.
+    WRITE_FAILED = "write-failed", Error, Output;
+
+    // -- weights
+    /// Weights are NaN or infinite, so that nothing can be said of their importance. Most often a training run diverged,
+    /// or a cast to `f16` was too narrow: look at the tensor that is named, and fetch or train the model again.
+    WEIGHTS_NOT_FINITE = "weights-not-finite", Error, Input;
+    /// A weight is larger than its new type can hold, and would become infinite. `f16` ends at 65504; `bf16` reaches as far
+    /// as `f32`.
+    ///
+    /// ```tamis
+    /// cast weights to f16     # wrong, for a weight of 70000
+    /// cast weights to bf16
+    /// ```
+    CAST_OVERFLOWS = "cast-overflows", Error, Recipe;
+    /// The singular value decomposition of a weight did not converge. The weight's values span a range that no factors can
+    /// follow; leave it out with `except`.
+    NO_DECOMPOSITION = "no-decomposition", Error, Input;
+
+    // -- check: names and values
+    /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a
+    /// name unless the place takes words, as `scope: global` does.
+    ///
+    /// ```tamis
+    /// prune heads of layers[*] to budgte flops   # `budget` is meant
+    /// ```
+    UNKNOWN_NAME = "unknown-name", Error, Recipe;
+    /// A name is defined twice. A name means one thing in the whole file, inside a `sweep` too: nothing is shadowed.
+    DUPLICATE_NAME = "duplicate-name", Error, Recipe;
+    /// A value of another kind is needed: a ratio where a number stands, a pattern where a text does.
+    ///
+    /// ```tamis
+    /// param budget: ratio = 60     # write 60%
+    /// ```
+    WRONG_TYPE = "wrong-type", Error, Recipe;
+    /// An amount of a unit that does not fit. `keep` and `remove` count elements; `to` states a target on the result and
+    /// names what it is measured in.
+    ///
+    /// ```tamis
+    /// prune heads of layers[*] to 60%         # of what?
+    /// prune heads of layers[*] to 60% flops
+    /// ```
+    WRONG_UNIT = "wrong-unit", Error, Recipe;
+    /// A value of the right kind that is not possible: a share above 100 %, a count of 0.
+    OUT_OF_RANGE = "out-of-range", Error, Recipe;
+    /// A word that is none of the choices.
+    UNKNOWN_WORD = "unknown-word", Error, Recipe;
+    /// A field stands twice in one record or one call.
+    DUPLICATE_FIELD = "duplicate-field", Error, Recipe;
+    /// A type that `param` does not know: `ratio`, `count`, `int`, `float`, `text`, `bool`, `pattern` and `amount` are there.
+    UNKNOWN_TYPE = "unknown-type", Error, Recipe;
+    /// `--set` names something that is no `param` of the recipe, or is not of the form `name=value`.
+    BAD_SETTING = "bad-setting", Error, Usage;
+    /// A `param` without a default needs a value: `--set name=value`.
+    PARAM_UNSET = "param-unset", Error, Usage;
+    /// Something is defined and never used. Take it out, or use it.
+    UNUSED = "unused", Warning, Recipe;
+
+    // -- check: statements
+    /// A recipe needs exactly one `model` statement, before its first step.
+    MODEL_STATEMENT = "model-statement", Error, Recipe;
+    /// `model input` without a path leaves the model to the command line, and the command line names none: `--model DIR`.
+    MODEL_UNSET = "model-unset", Error, Usage;
+    /// Nothing is saved: the recipe would do its work for nothing.
+    MISSING_SAVE = "missing-save", Error, Recipe;
+    /// Two `save` statements write to one place; the second would overwrite the first.
+    DUPLICATE_SAVE = "duplicate-save", Error, Recipe;
+    /// A statement stands where it cannot: a `param` inside a `sweep`, a second `recipe` header.
+    MISPLACED_STATEMENT = "misplaced-statement", Error, Recipe;
+    /// A file that `use` names cannot be read.
+    USE_MISSING = "use-missing", Error, Recipe;
+    /// Files `use` each other in a circle.
+    USE_CYCLE = "use-cycle", Error, Recipe;
+    /// A used file gives its params, lets and data; its model, steps and outputs would have no place in the user's order.
+    USE_CONTENT = "use-content", Error, Recipe;
+
+    // -- check: steps
+    /// No pass has this verb. `tamis doc` lists all verbs.
+    UNKNOWN_VERB = "unknown-verb", Error, Recipe;
+    /// The verb does not act on this noun.
+    ///
+    /// ```tamis
+    /// sparsify heads of layers[*] to 2:4     # weights are sparsified
+    /// ```
+    UNKNOWN_NOUN = "unknown-noun", Error, Recipe;
+    /// There is no criterion of this name. `tamis doc` lists all criteria.
+    UNKNOWN_CRITERION = "unknown-criterion", Error, Recipe;
+    /// There is no measure of this name.
+    UNKNOWN_MEASURE = "unknown-measure", Error, Recipe;
+    /// There is no data reader of this name.
+    UNKNOWN_READER = "unknown-reader", Error, Recipe;
+    /// The pass, criterion or statement has no such option.
+    UNKNOWN_OPTION = "unknown-option", Error, Recipe;
+    /// A clause stands twice in one step.
+    DUPLICATE_CLAUSE = "duplicate-clause", Error, Recipe;
+    /// A clause that the pass cannot do without.
+    MISSING_CLAUSE = "missing-clause", Error, Recipe;
+    /// A clause that this pass does not take.
+    UNEXPECTED_CLAUSE = "unexpected-clause", Error, Recipe;
+    /// Clauses that say the same thing in two ways, `keep` and `to` for example.
+    CONFLICTING_CLAUSES = "conflicting-clauses", Error, Recipe;
+    /// An argument that has no default.
+    MISSING_ARGUMENT = "missing-argument", Error, Recipe;
+
+    // -- check: steps against the model
+    /// A selector that matches nothing in the model as the steps above left it. It is never a silent no-op.
+    ///
+    /// ```tamis
+    /// sparsify weights of layers[*].mpl to 2:4    # `mlp` is meant
+    /// ```
+    SELECTS_NOTHING = "selects-nothing", Error, Recipe;
+    /// An index past the end of a list. Indices count from 0, negative ones from the end; ranges are half open. Each step
+    /// sees the model as the steps above left it: after `drop layers[6..12]` of 12 there are layers 0 to 5.
+    INDEX_OUT_OF_RANGE = "index-out-of-range", Error, Recipe;
+    /// This model has no such elements: experts in a BERT.
+    NOT_IN_MODEL = "not-in-model", Error, Recipe;
+    /// N:M groups run along the inputs of a matrix; M has to divide their number.
+    PATTERN_DOES_NOT_DIVIDE = "pattern-does-not-divide", Error, Recipe;
+    /// Square blocks have to tile the matrix.
+    BLOCK_DOES_NOT_DIVIDE = "block-does-not-divide", Error, Recipe;
+    /// The criterion has no scores for what the step acts on.
+    CANNOT_SCORE = "cannot-score", Error, Recipe;
+    /// More elements are to stay, or to go, than there are.
+    TOO_MANY = "too-many", Error, Recipe;
+    /// No choice of elements meets the target. The message states what can be reached.
+    UNREACHABLE_BUDGET = "unreachable-budget", Error, Recipe;
+    /// Elements that come in groups are to be removed in part: query heads that share a key/value head, experts fewer than a
+    /// router chooses.
+    INDIVISIBLE = "indivisible", Error, Recipe;
+    /// The step changes nothing: it keeps everything, or the model is as asked already.
+    NO_EFFECT = "no-effect", Warning, Recipe;
+    /// A step undoes what an earlier one established: it removes inputs of weights that are 2:4. Change the order of the
+    /// steps, or say `densify weights` in between.
+    UNDOES_STEP = "undoes-step", Error, Recipe;
+    /// Query heads that share a key/value head are removed together with it.
+    WHOLE_GROUPS = "whole-groups", Note, Recipe;
+    /// Factors of this rank would not be smaller than the weight that they stand for; it stays dense.
+    STAYS_DENSE = "stays-dense", Note, Recipe;
+    /// The result cannot be stated in the config of its architecture, and `save … with { loads_in: transformers }` asks for it.
+    CANNOT_LOAD = "cannot-load", Error, Recipe;
+    /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
+    CANNOT_HOLD = "cannot-hold", Error, Recipe;
+
+    // -- command line
+    /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
+    RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
+    /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
+    /// `error[unknown-verb]: ...` the code is `unknown-verb`.
+    UNKNOWN_CODE = "unknown-code", Error, Usage;
 }

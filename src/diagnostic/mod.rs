@@ -1,11 +1,15 @@
 //! What is wrong, where, and the way out: one type for the terminal, JSON, SARIF and the editor.
 
 pub mod codes;
+mod explain;
+pub mod numbers;
 mod render;
 
+use std::fmt;
 use std::path::PathBuf;
 
-pub use render::{human, json, sarif};
+pub use explain::{explain, index, manual, nearest_code};
+pub use render::{Style, human, json, sarif};
 
 use crate::source::Span;
 
@@ -15,6 +19,16 @@ pub enum Severity {
     Note,
     Warning,
     Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        })
+    }
 }
 
 /// Whose fault it is; decides the exit code of the command line.
@@ -28,6 +42,18 @@ pub enum Fault {
     Input,
     /// An output could not be written: exit 4.
     Output,
+}
+
+impl Fault {
+    /// What the program returns where this ends it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Fault::Recipe => 1,
+            Fault::Usage => 2,
+            Fault::Input => 3,
+            Fault::Output => 4,
+        }
+    }
 }
 
 /// A kind of diagnostic. Stable: scripts and editors match on `name`.

@@ -1,5 +1,22 @@
 //! Numbers without models: element types, masks, ranks, decompositions.
 
+pub mod block;
+pub mod convert;
+pub mod cut;
 mod dtype;
+mod error;
+pub mod floor;
+pub mod gather;
+pub mod lamp;
+mod lanes;
+pub mod mask;
+pub mod norm;
+pub mod pattern;
+pub mod random;
+pub mod svd;
+mod view;
 
+pub use cut::Cut;
 pub use dtype::DType;
+pub use error::TensorError;
+pub use view::MatrixView;

@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test suite` runs them; `UPDATE=1` rewrites the blocks that say what comes out.
 
+mod checker;
 mod expectations;
 mod fixture;
 mod language;
@@ -10,4 +11,9 @@ mod syntax_properties;
 #[test]
 fn the_language_is_as_its_fixtures_say() {
     fixture::run("language", language::check);
+}
+
+#[test]
+fn the_checker_finds_what_its_fixtures_say() {
+    fixture::run("check", checker::check);
 }

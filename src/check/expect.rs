@@ -1,0 +1,173 @@
+//! `measure` and `expect`: numbers of the model, and bounds on them.
+
+use super::{Checker, ExpectBound, State, TypedExpect, TypedMeasure};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::pass::{Bound, MeasureSpec, Unit, Value, ValueKind, call_fields};
+use crate::source::Span;
+use crate::syntax::ast::{self, Comparison};
+
+impl Checker<'_> {
+    pub(super) fn measured(&mut self, measured: &ast::Measured, state: &State) -> Option<TypedMeasure> {
+        let value = self.evaluate(&measured.measure)?;
+        let (name, name_span, args) = match &value.kind {
+            ValueKind::Word(name) => (name, value.span, &[][..]),
+            ValueKind::Call { name, name_span, args } => (name, *name_span, args.as_slice()),
+            other => {
+                let message = format!("expected a measure, found {}", other.what());
+                self.report(Diagnostic::at(&codes::WRONG_TYPE, value.span, message));
+                return None;
+            }
+        };
+        let Some(spec) = self.registry.measure(name) else {
+            let message = format!("there is no measure `{name}`");
+            let names = self.registry.measures.iter().map(|spec| spec.name);
+            let diagnostic = Diagnostic::at(&codes::UNKNOWN_MEASURE, name_span, message);
+            self.report(diagnostic.suggest(name, name_span, names));
+            return None;
+        };
+        let fields = call_fields(args, spec.arguments).map_err(|wrong| self.report(wrong.0)).ok()?;
+        let mut found = Diagnostics::new();
+        let mut bound = Bound {
+            owner: spec.name,
+            span: name_span,
+            clauses: Vec::new(),
+            fields,
+            registry: self.registry,
+            diagnostics: &mut found,
+        };
+        let measure = (spec.bind)(&mut bound);
+        let failed = found.has_errors();
+        self.adopt(found);
+        let sites = match &measured.of {
+            Some(selector) => Some(self.measured_sites(selector, state)?),
+            None => None,
+        };
+        let measure = measure.filter(|_| !failed)?;
+        if let (Some(selector), false) = (&measured.of, measure.takes_sites()) {
+            let message = format!("`{}` is of the whole model", spec.name);
+            self.report(
+                Diagnostic::at(&codes::UNEXPECTED_CLAUSE, selector.span, message).help("leave `of` out"),
+            );
+            return None;
+        }
+        let text = self.sources.text(measured.span).split_whitespace().collect::<Vec<_>>().join(" ");
+        let measure = measure.into();
+        Some(TypedMeasure { text, span: measured.span, spec, measure, sites })
+    }
+
+    fn measured_sites(&mut self, selector: &ast::Selector, state: &State) -> Option<Vec<String>> {
+        let graph = &state.graph;
+        let sites = self.select(graph, selector)?.matrices(graph);
+        if sites.is_empty() {
+            let message = "no weights to measure here";
+            self.report(Diagnostic::at(&codes::SELECTS_NOTHING, selector.span, message));
+            return None;
+        }
+        Some(sites.into_iter().map(|site| graph.tree.path(graph.sites[site].node)).collect())
+    }
+
+    pub(super) fn expect(
+        &mut self,
+        measured: &ast::Measured,
+        op: Comparison,
+        bound: &ast::Expr,
+        of: Option<&ast::Name>,
+        span: Span,
+        state: &State,
+    ) -> Option<TypedExpect> {
+        let measured = self.measured(measured, state);
+        let value = self.evaluate(bound);
+        let of_input = self.of_input(of)?;
+        let (measured, value) = (measured?, value?);
+        let bound = self.bound(measured.spec, &value, of_input)?;
+        self.refuse_contradiction(&measured, op, bound, span, state);
+        let text = self.sources.text(span).split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.strip_prefix("expect ").unwrap_or(&text).to_string();
+        Some(TypedExpect { text, measured, op, bound, span })
+    }
+
+    /// Whether the bound is relative to the input model; `None` after a diagnostic.
+    fn of_input(&mut self, of: Option<&ast::Name>) -> Option<bool> {
+        let Some(name) = of else { return Some(false) };
+        let model = self.model.as_ref()?.name.clone();
+        if name.text == model {
+            return Some(true);
+        }
+        let message = format!("`{}` is no model of this recipe", name.text);
+        let diagnostic = Diagnostic::at(&codes::UNKNOWN_NAME, name.span, message);
+        self.report(diagnostic.suggest(&name.text, name.span, [model.as_str()]));
+        None
+    }
+
+    fn bound(&mut self, spec: &MeasureSpec, value: &Value, of_input: bool) -> Option<ExpectBound> {
+        let wrong = match (&value.kind, of_input) {
+            (ValueKind::Ratio(share), true) => return Some(ExpectBound::OfInput(*share)),
+            (ValueKind::Ratio(share), false) if spec.unit == Unit::Share => {
+                return Some(ExpectBound::Absolute(*share));
+            }
+            (ValueKind::Number { value, .. }, false) if spec.unit != Unit::Share => {
+                return Some(ExpectBound::Absolute(*value));
+            }
+            (ValueKind::Word(name), _) => {
+                let unknown =
+                    Diagnostic::at(&codes::UNKNOWN_NAME, value.span, format!("`{name}` is not defined"));
+                self.scope.suggest(unknown, name)
+            }
+            (ValueKind::Ratio(_), false) => {
+                let message = format!("`{}` is no share: a percentage needs `of input`", spec.name);
+                Diagnostic::at(&codes::WRONG_UNIT, value.span, message)
+            }
+            (other, true) => {
+                let message = format!("a bound `of input` is a share, found {}", other.what());
+                Diagnostic::at(&codes::WRONG_UNIT, value.span, message)
+            }
+            (other, false) => {
+                let takes = if spec.unit == Unit::Share { "a share in percent" } else { "a number" };
+                let message = format!("`{}` is compared with {takes}, found {}", spec.name, other.what());
+                Diagnostic::at(&codes::WRONG_UNIT, value.span, message)
+            }
+        };
+        self.report(wrong);
+        None
+    }
+
+    /// An expectation that shapes alone decide is decided here, not after the work.
+    fn refuse_contradiction(
+        &mut self,
+        measured: &TypedMeasure,
+        op: Comparison,
+        bound: ExpectBound,
+        span: Span,
+        state: &State,
+    ) {
+        if measured.sites.is_some() {
+            return;
+        }
+        let Some(input) = self.model.as_ref().map(|model| model.cost) else { return };
+        let Some(now) = measured.measure.of_cost(&state.cost) else { return };
+        let bound = match bound {
+            ExpectBound::Absolute(bound) => bound,
+            ExpectBound::OfInput(share) => {
+                let Some(whole) = measured.measure.of_cost(&input) else { return };
+                whole.max as f64 * share
+            }
+        };
+        let (best_low, best_high) = (now.min as f64, now.max as f64);
+        let possible = match op {
+            Comparison::LessOrEqual => best_low <= bound,
+            Comparison::Less => best_low < bound,
+            Comparison::GreaterOrEqual => best_high >= bound,
+            Comparison::Greater => best_high > bound,
+            Comparison::Equal => best_low <= bound && bound <= best_high,
+        };
+        if !possible {
+            let shown = match now.known() {
+                Some(value) => format!("{value}"),
+                None => format!("{} to {}", now.min, now.max),
+            };
+            let message = format!("this cannot hold: {} is {shown} here", measured.text);
+            let diagnostic = Diagnostic::at(&codes::CANNOT_HOLD, span, message);
+            self.report(diagnostic.says(format!("asks for {}", bound.floor())));
+        }
+    }
+}

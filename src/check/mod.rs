@@ -1,0 +1,149 @@
+//! Names, types and abstract execution: a recipe against a model's graph, without reading a weight.
+//!
+//! Each step is bound to its pass, lowered, and its effect is run on the graph, so that the next step sees the model as this
+//! one leaves it. A recipe is judged from names, shapes and types alone; what needs a weight or a sample is left to the run.
+
+mod expect;
+mod names;
+mod noun;
+mod save;
+mod select;
+mod statement;
+mod step;
+mod typed;
+mod uses;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use save::OPTIONS as SAVE_OPTIONS;
+pub use typed::{
+    Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
+};
+pub use value::PARAM_TYPES;
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::graph::{Cost, Graph};
+use crate::pass::{CostBound, Registry};
+use crate::source::{SourceId, Sources, Span};
+use names::Scope;
+
+/// Where texts and models come from: files for the command line, open documents for the editor.
+pub trait World {
+    /// The text of a file that a recipe `use`s, and the name to show for it; `from` is the name of the recipe.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn text(&self, path: &str, from: &str) -> Result<(String, String), String>;
+
+    /// The graph of the model at a path, from config and headers.
+    ///
+    /// # Errors
+    /// What is wrong with the model.
+    fn model(&self, path: &Path, sources: &mut Sources) -> Result<OpenedModel, Diagnostics>;
+}
+
+/// A model's graph, and where its config says each extent.
+#[derive(Debug, Clone)]
+pub struct OpenedModel {
+    pub graph: Arc<Graph>,
+    /// Spans of the values in `config.json`, by key.
+    pub key_spans: BTreeMap<String, Span>,
+}
+
+/// What is asked for on the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Texts of `--set`: `budget=50%`.
+    pub set: Vec<String>,
+    /// Stands in for the path of the `model` statement.
+    pub model: Option<PathBuf>,
+    /// Where a single `save` goes instead; several go below it, by their last name.
+    pub out: Option<PathBuf>,
+}
+
+/// Checks a recipe. Without errors there is a [`Typed`]; diagnostics may come with it.
+pub fn check(
+    recipe: SourceId,
+    settings: &Settings,
+    world: &dyn World,
+    registry: &Registry,
+    sources: &mut Sources,
+) -> (Option<Typed>, Diagnostics) {
+    let mut checker = Checker::new(settings, world, registry, sources);
+    let typed = checker.recipe(recipe);
+    let mut diagnostics = checker.diagnostics;
+    diagnostics.sort();
+    (typed.filter(|_| !diagnostics.has_errors()), diagnostics)
+}
+
+/// What checking carries along.
+struct Checker<'a> {
+    settings: &'a Settings,
+    world: &'a dyn World,
+    registry: &'a Registry,
+    sources: &'a mut Sources,
+    diagnostics: Diagnostics,
+    scope: Scope,
+    key_spans: BTreeMap<String, Span>,
+    /// Extents that steps changed, in order.
+    changes: Vec<Change>,
+    /// Sites with an N:M pattern, and the step that made it.
+    patterns: BTreeMap<String, Span>,
+    at: Option<MeasuredAt>,
+    /// Params as used, for the record.
+    params: Vec<(String, String)>,
+    /// Texts of `--set`, and whether a `param` took them.
+    set: Vec<(value::Setting, bool)>,
+    model: Option<TypedModel>,
+    saves: Vec<(PathBuf, Span)>,
+}
+
+/// A step changed an axis.
+#[derive(Debug, Clone)]
+struct Change {
+    axis: String,
+    before: crate::graph::Extent,
+    after: crate::graph::Extent,
+    span: Span,
+}
+
+/// The model between two steps.
+#[derive(Debug, Clone)]
+struct State {
+    graph: Arc<Graph>,
+    cost: Cost,
+    bounds: Vec<CostBound>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(
+        settings: &'a Settings,
+        world: &'a dyn World,
+        registry: &'a Registry,
+        sources: &'a mut Sources,
+    ) -> Self {
+        Self {
+            settings,
+            world,
+            registry,
+            sources,
+            diagnostics: Diagnostics::new(),
+            scope: Scope::default(),
+            key_spans: BTreeMap::new(),
+            changes: Vec::new(),
+            patterns: BTreeMap::new(),
+            at: None,
+            params: Vec::new(),
+            set: Vec::new(),
+            model: None,
+            saves: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+}

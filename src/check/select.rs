@@ -1,0 +1,446 @@
+//! Selectors over the model's tree, and what a noun means below what they select.
+
+use std::collections::BTreeSet;
+
+use super::Checker;
+use crate::diagnostic::{Diagnostic, Severity, codes, list};
+use crate::graph::{AxisId, Graph, NodeId, Role, SiteId, Weight};
+use crate::pass::{Noun, NounKind, Target};
+use crate::source::Span;
+use crate::syntax::ast;
+
+/// What a selector selects in one graph.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Top-most nodes, in tree order.
+    nodes: Vec<NodeId>,
+    /// All nodes that `except` took out, with all below them.
+    except: BTreeSet<NodeId>,
+    /// Nodes that a path named by a word at its beginning, so that embeddings and tied heads are meant.
+    named: BTreeSet<NodeId>,
+    span: Span,
+}
+
+impl Selected {
+    /// The whole model: no selector was written.
+    pub fn everything(graph: &Graph, span: Span) -> Self {
+        let nodes = vec![graph.tree.root()];
+        Self { nodes, except: BTreeSet::new(), named: BTreeSet::new(), span }
+    }
+
+    /// Sites of linear and convolution weights. Embeddings, and heads tied to them, count where they were named.
+    pub fn matrices(&self, graph: &Graph) -> Vec<SiteId> {
+        let embedded = graph.embedded();
+        let mut seen = BTreeSet::new();
+        let counts = |&site: &SiteId| {
+            let it = &graph.sites[site];
+            let is_embedding = it.views().any(|view| embedded.contains(&view.param));
+            let named = self.named.iter().any(|&named| graph.tree.above(it.node).any(|above| above == named));
+            let is_meant = if is_embedding { named } else { it.kind.is_matrix() };
+            matches!(it.weight, Weight::Dense(_)) && is_meant
+        };
+        self.sites(graph).into_iter().filter(counts).filter(|&site| seen.insert(site)).collect()
+    }
+
+    /// All sites below the selection.
+    fn sites(&self, graph: &Graph) -> Vec<SiteId> {
+        let below = self.nodes.iter().flat_map(|&node| graph.tree.below(node));
+        below.filter(|node| !self.except.contains(node)).filter_map(|node| graph.tree[node].site).collect()
+    }
+
+    /// Axes of these roles that belong to what is selected.
+    fn axes(&self, graph: &Graph, roles: &[Role]) -> Vec<AxisId> {
+        let selected: BTreeSet<NodeId> = self
+            .nodes
+            .iter()
+            .flat_map(|&node| graph.tree.below(node))
+            .filter(|node| !self.except.contains(node))
+            .collect();
+        graph
+            .axes
+            .iter()
+            .filter(|(_, axis)| roles.contains(&axis.role) && selected.contains(&axis.node))
+            .map(|(id, _)| id)
+            .collect()
+    }
+}
+
+impl Checker<'_> {
+    /// The nodes of a selector; `None` after a diagnostic.
+    pub(super) fn select(&mut self, graph: &Graph, selector: &ast::Selector) -> Option<Selected> {
+        let mut nodes = Vec::new();
+        let mut named = BTreeSet::new();
+        let mut failed = false;
+        for path in &selector.include {
+            match self.walk(graph, path) {
+                Ok(found) => {
+                    if names_a_place(path) {
+                        named.extend(found.iter().copied());
+                    }
+                    nodes.extend(found);
+                }
+                Err(diagnostic) => {
+                    failed = true;
+                    self.report(diagnostic);
+                }
+            }
+        }
+        let mut except = BTreeSet::new();
+        for path in &selector.except {
+            match self.walk(graph, path) {
+                Ok(found) => except.extend(found.into_iter().flat_map(|node| graph.tree.below(node))),
+                // Taking out what is not there leaves the right thing, but may be a slip.
+                Err(diagnostic) => self.report(Diagnostic { severity: Severity::Warning, ..diagnostic }),
+            }
+        }
+        let span = selector.span;
+        (!failed).then_some(Selected { nodes, except, named, span })
+    }
+
+    fn walk(&mut self, graph: &Graph, path: &ast::Path) -> Result<Vec<NodeId>, Diagnostic> {
+        let mut nodes = vec![graph.tree.root()];
+        for segment in &path.segments {
+            nodes = self.advance(graph, &nodes, segment, path)?;
+        }
+        Ok(nodes)
+    }
+
+    fn advance(
+        &mut self,
+        graph: &Graph,
+        from: &[NodeId],
+        segment: &ast::Segment,
+        path: &ast::Path,
+    ) -> Result<Vec<NodeId>, Diagnostic> {
+        let children = |node: NodeId| graph.tree[node].children.iter().copied();
+        Ok(match &segment.kind {
+            ast::SegmentKind::Any => from.iter().flat_map(|&node| children(node)).collect(),
+            ast::SegmentKind::AnyDepth => {
+                let mut seen = BTreeSet::new();
+                let below = from.iter().flat_map(|&node| graph.tree.below(node));
+                below.filter(|&node| seen.insert(node)).collect()
+            }
+            ast::SegmentKind::Tensor(glob) => self.by_tensor(graph, glob, path)?,
+            ast::SegmentKind::Alternatives(names) => {
+                let mut found = Vec::new();
+                for name in names {
+                    found.extend(self.named_children(graph, from, name, None, path)?);
+                }
+                found
+            }
+            ast::SegmentKind::Child { name, indices } => {
+                self.named_children(graph, from, name, indices.as_ref(), path)?
+            }
+        })
+    }
+
+    fn named_children(
+        &mut self,
+        graph: &Graph,
+        from: &[NodeId],
+        name: &ast::Name,
+        indices: Option<&ast::Indices>,
+        path: &ast::Path,
+    ) -> Result<Vec<NodeId>, Diagnostic> {
+        let mut found = Vec::new();
+        let mut any = false;
+        for &node in from {
+            let children = graph.tree[node].children.iter().copied();
+            let matching: Vec<NodeId> =
+                children.filter(|&child| graph.tree[child].name == name.text).collect();
+            any |= !matching.is_empty();
+            match (indices, matching.first()) {
+                (Some(indices), Some(&first)) => {
+                    let Some((axis, _)) = graph.tree[first].member else {
+                        let message = format!("`{}` is no list", name.text);
+                        return Err(Diagnostic::at(&codes::SELECTS_NOTHING, indices.span, message));
+                    };
+                    let numbers = self.indices(graph, indices, matching.len(), axis)?;
+                    found.extend(numbers.into_iter().map(|number| matching[number]));
+                }
+                _ => found.extend(matching),
+            }
+        }
+        if any { Ok(found) } else { Err(no_child(graph, from, name, path, self)) }
+    }
+
+    fn by_tensor(
+        &self,
+        graph: &Graph,
+        glob: &ast::Text,
+        path: &ast::Path,
+    ) -> Result<Vec<NodeId>, Diagnostic> {
+        let pattern = glob.literal().unwrap_or_default();
+        let holds = |view: &crate::graph::View| matches(pattern, &graph.params[view.param].name.resolve());
+        let sites = graph.sites.iter().filter(|(_, site)| site.views().any(holds));
+        let nodes: Vec<NodeId> = sites.map(|(_, site)| site.node).collect();
+        if nodes.is_empty() {
+            let message = format!("`tensor(\"{pattern}\")` matches no tensor of this model");
+            let names: Vec<String> = graph.weights().take(3).map(|(_, param)| param.name.resolve()).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, path.span, message);
+            return Err(diagnostic.help(format!("names begin with {}", list(&names))));
+        }
+        Ok(nodes)
+    }
+
+    /// The numbers that `[…]` means in a list of `extent` elements, ascending.
+    pub(super) fn indices(
+        &mut self,
+        graph: &Graph,
+        indices: &ast::Indices,
+        extent: usize,
+        axis: AxisId,
+    ) -> Result<Vec<usize>, Diagnostic> {
+        let mut numbers = BTreeSet::new();
+        for item in &indices.items {
+            match item {
+                ast::Index::All(_) => numbers.extend(0..extent),
+                ast::Index::One(expr) => {
+                    let number = self.index(graph, expr, extent, extent, axis)?;
+                    numbers.insert(number);
+                }
+                ast::Index::Range { start, end, span } => {
+                    let mut bound = |expr: &Option<ast::Expr>, otherwise: usize| match expr {
+                        Some(expr) => self.index(graph, expr, extent, extent + 1, axis),
+                        None => Ok(otherwise),
+                    };
+                    let (start, end) = (bound(start, 0)?, bound(end, extent)?);
+                    if start >= end {
+                        let message = "this range is empty";
+                        return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, *span, message)
+                            .help("ranges are half open: `0..6` is the first six"));
+                    }
+                    numbers.extend(start..end);
+                }
+            }
+        }
+        Ok(numbers.into_iter().collect())
+    }
+
+    /// One number: negative ones count from the end, and it must be less than `below`.
+    fn index(
+        &mut self,
+        graph: &Graph,
+        expr: &ast::Expr,
+        extent: usize,
+        below: usize,
+        axis: AxisId,
+    ) -> Result<usize, Diagnostic> {
+        let number = self.whole_number(expr)?;
+        let from_start = if number < 0 { number + extent as i64 } else { number };
+        match usize::try_from(from_start) {
+            Ok(index) if index < below => Ok(index),
+            _ => Err(self.out_of_range(graph, expr.span, number, extent, axis)),
+        }
+    }
+
+    fn out_of_range(
+        &self,
+        graph: &Graph,
+        span: Span,
+        number: i64,
+        extent: usize,
+        axis: AxisId,
+    ) -> Diagnostic {
+        let role = graph.axes[axis].role;
+        let message = match extent {
+            0 => format!("there are no {role} left here"),
+            _ => format!("{role} here are numbered 0 to {}", extent - 1),
+        };
+        let diagnostic = Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, span, message)
+            .says(format!("{number} is out of range"));
+        self.with_cause(diagnostic, graph, axis)
+    }
+
+    /// Points at what decided an axis's extent: the step that changed it, else the config field.
+    pub(super) fn with_cause(&self, diagnostic: Diagnostic, graph: &Graph, axis: AxisId) -> Diagnostic {
+        let path = graph.axis_path(axis);
+        let role = graph.axes[axis].role;
+        if let Some(change) = self.changes.iter().rev().find(|change| change.axis == path) {
+            let text = format!("this step left {} of {} {role}", change.after, change.before);
+            return diagnostic.label(change.span, text);
+        }
+        let key = graph.axes[axis].key.as_deref();
+        match key.and_then(|key| Some((key, *self.key_spans.get(key)?))) {
+            Some((key, span)) => diagnostic.label(span, format!("`{key}` says so")),
+            None => diagnostic,
+        }
+    }
+
+    /// What a noun means below a selection; `None` after a diagnostic.
+    pub(super) fn target(&mut self, graph: &Graph, noun: &ast::Noun, selected: &Selected) -> Option<Target> {
+        let known = self.noun(&noun.name)?;
+        let result = match known.kind {
+            NounKind::Weights => self.weights(graph, noun, known, selected),
+            NounKind::Elements(roles) => self.elements(graph, noun, known, roles, selected),
+        };
+        result.map_err(|diagnostic| self.report(diagnostic)).ok()
+    }
+
+    fn weights(
+        &self,
+        graph: &Graph,
+        noun: &ast::Noun,
+        known: &'static Noun,
+        selected: &Selected,
+    ) -> Result<Target, Diagnostic> {
+        if let Some(indices) = &noun.indices {
+            let message = "weights have no numbers; say where they are with `of`";
+            return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, indices.span, message));
+        }
+        let sites = selected.matrices(graph);
+        if sites.is_empty() {
+            let message = format!("no weights in `{}`", self.sources.text(selected.span));
+            return Err(Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message).help(known.doc));
+        }
+        let sites = sites.into_iter().map(|site| graph.tree.path(graph.sites[site].node)).collect();
+        Ok(Target { noun: known, span: noun.span, indices: None, axes: Vec::new(), sites, group: 1 })
+    }
+
+    fn elements(
+        &mut self,
+        graph: &Graph,
+        noun: &ast::Noun,
+        known: &'static Noun,
+        roles: &[Role],
+        selected: &Selected,
+    ) -> Result<Target, Diagnostic> {
+        let axes = selected.axes(graph, roles);
+        let Some(&first) = axes.first() else { return Err(none_there(graph, noun, roles, selected)) };
+        let group = self.group(graph, known, first);
+        let mut numbers = None;
+        if let Some(indices) = &noun.indices {
+            for &axis in &axes {
+                let extent = graph.extent(axis).max * group;
+                let these = self.indices(graph, indices, extent, axis)?;
+                numbers = Some(whole_groups(these, group, indices.span)?);
+            }
+        }
+        let axes = axes.into_iter().map(|axis| graph.axis_path(axis)).collect();
+        Ok(Target { noun: known, span: noun.span, indices: numbers, axes, sites: Vec::new(), group })
+    }
+
+    /// How many of the noun one element of the axis is: query heads of a key/value head.
+    fn group(&mut self, graph: &Graph, noun: &Noun, axis: AxisId) -> usize {
+        let NounKind::Elements(roles) = noun.kind else { return 1 };
+        if graph.axes[axis].role != Role::KvHeads || !roles.contains(&Role::Heads) {
+            return 1;
+        }
+        let node = graph.axes[axis].node;
+        let group = graph.axes.iter().find(|(_, axis)| axis.role == Role::Group && axis.node == node);
+        group.map_or(1, |(_, axis)| axis.extent.max)
+    }
+}
+
+/// Query-head numbers to numbers of the groups that they fill.
+fn whole_groups(numbers: Vec<usize>, group: usize, span: Span) -> Result<Vec<usize>, Diagnostic> {
+    if group == 1 {
+        return Ok(numbers);
+    }
+    let groups: BTreeSet<usize> = numbers.iter().map(|number| number / group).collect();
+    if groups.len() * group == numbers.len() {
+        return Ok(groups.into_iter().collect());
+    }
+    let message = format!("{group} query heads share a key/value head here, and go together");
+    let first = groups.first().map_or(0, |first| first * group);
+    Err(Diagnostic::at(&codes::INDIVISIBLE, span, message)
+        .help(format!("name whole groups, such as `[{first}..{}]`, or use `kv_heads`", first + group)))
+}
+
+/// Whether a path begins with a word, not with `*` or `**`: what lies there is named.
+fn names_a_place(path: &ast::Path) -> bool {
+    match path.segments.first().map(|segment| &segment.kind) {
+        Some(ast::SegmentKind::Child { name, .. }) => name.text != "layers",
+        Some(ast::SegmentKind::Tensor(_)) => true,
+        _ => false,
+    }
+}
+
+fn no_child(
+    graph: &Graph,
+    from: &[NodeId],
+    name: &ast::Name,
+    path: &ast::Path,
+    checker: &Checker<'_>,
+) -> Diagnostic {
+    let mut children: Vec<&str> = Vec::new();
+    for child in from.iter().flat_map(|&node| &graph.tree[node].children) {
+        let child = graph.tree[*child].name.as_str();
+        if !children.contains(&child) {
+            children.push(child);
+        }
+    }
+    let written = checker.sources.text(path.span);
+    let before = written[..name.span.start - path.span.start].trim_end_matches(['.', '{', ' ']);
+    let place = if before.is_empty() { "the model" } else { before };
+    let says = match children.as_slice() {
+        [] => format!("{place} has nothing below it"),
+        some => format!("no child `{}`; {place} has {}", name.text, some.join(", ")),
+    };
+    let message = format!("`{written}` selects nothing in this model");
+    let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, name.span, message).says(says);
+    match crate::diagnostic::nearest(&name.text, children.iter().copied()) {
+        Some(child) => diagnostic.help(format!("did you mean `{child}`?")).fix(name.span, child),
+        None => diagnostic,
+    }
+}
+
+fn none_there(graph: &Graph, noun: &ast::Noun, roles: &[Role], selected: &Selected) -> Diagnostic {
+    let elsewhere = graph.axes.iter().find(|(_, axis)| roles.contains(&axis.role));
+    match elsewhere {
+        None => {
+            let message = format!("this model ({}) has no {}", graph.family, noun.name.text);
+            Diagnostic::at(&codes::NOT_IN_MODEL, noun.name.span, message)
+        }
+        Some((_, axis)) => {
+            let message = format!("no {} in what is selected", noun.name.text);
+            let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message);
+            match graph.tree.path(axis.node) {
+                place if place.is_empty() => {
+                    diagnostic.help(format!("{} belong to the whole model: leave `of` out", noun.name.text))
+                }
+                place => diagnostic.help(format!("{} are in `{place}`, for example", noun.name.text)),
+            }
+        }
+    }
+}
+
+/// A glob with `*` for any run of characters and `?` for one.
+fn matches(glob: &str, name: &str) -> bool {
+    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+    let (mut g, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some('*') => {
+                star = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => (g, n) = (g + 1, n + 1),
+            _ => match star {
+                // The last star takes one more character.
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    (g, n) = (at + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|&c| c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn globs_match_whole_names() {
+        assert!(matches("*.norm.*", "model.norm.weight"));
+        assert!(matches("a?c*", "abc"));
+        assert!(!matches("*.norm", "model.norm.weight"));
+        assert!(matches("*a*b*", "xaxxab"));
+        assert!(!matches("", "x"));
+    }
+}

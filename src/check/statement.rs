@@ -1,0 +1,326 @@
+//! Statements in order: definitions into the scope, steps onto the state.
+
+use std::sync::Arc;
+
+use super::names::Defined;
+use super::{Branch, Checker, Item, MeasuredAt, State, Typed, TypedModel};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::pass::{Argument, Bound, Count, Value, ValueKind, call_fields, shown};
+use crate::source::{SourceId, Span};
+use crate::syntax::{self, ast};
+
+/// Tokens of a text that costs are stated for where the recipe does not say.
+const DEFAULT_TOKENS: usize = 128;
+
+impl Checker<'_> {
+    pub(super) fn recipe(&mut self, source: SourceId) -> Option<Typed> {
+        let text = self.sources.get(source).text().to_string();
+        let recipe = syntax::parse(source, &text, &mut self.diagnostics);
+        self.read_settings();
+        let mut state = None;
+        let mut body = Vec::new();
+        let (title, header) = self.header(&recipe);
+        self.find_measure_at(&recipe);
+        for statement in &recipe.statements {
+            self.statement(statement, source, &mut state, &mut body);
+        }
+        self.close(&recipe, &mut body);
+        Some(Typed {
+            title,
+            header,
+            model: self.model.take()?,
+            at: self.at?,
+            params: std::mem::take(&mut self.params),
+            body,
+        })
+    }
+
+    /// What can be said only once the whole recipe was read.
+    fn close(&mut self, recipe: &ast::Recipe, body: &mut [Item]) {
+        let is_param = |statement: &ast::Statement| match &statement.kind {
+            ast::StatementKind::Param { name, .. } => Some(name.text.clone()),
+            _ => None,
+        };
+        let params: Vec<String> = recipe.statements.iter().filter_map(is_param).collect();
+        self.refuse_untaken_settings(&params);
+        self.move_saves(body);
+        self.scope.leave(0, &mut self.diagnostics);
+        let end = Span::new(recipe.span.source, recipe.span.end, recipe.span.end);
+        let has_model =
+            |statement: &ast::Statement| matches!(statement.kind, ast::StatementKind::Model { .. });
+        if !recipe.statements.iter().any(has_model) {
+            let message = "the recipe names no model";
+            let help = "begin with `model input = \"DIR\"`, or with `model input` and `--model DIR`";
+            self.report(Diagnostic::at(&codes::MODEL_STATEMENT, end, message).help(help));
+        } else if self.model.is_some() && !saves(&recipe.statements) && !body.is_empty() {
+            let message = "nothing is saved";
+            self.report(Diagnostic::at(&codes::MISSING_SAVE, end, message).help("end with `save \"DIR\"`"));
+        }
+    }
+
+    fn header(&mut self, recipe: &ast::Recipe) -> (Option<String>, Vec<(String, String)>) {
+        let mut found: Option<(Span, String, Vec<(String, String)>)> = None;
+        for statement in &recipe.statements {
+            let ast::StatementKind::Header { name, fields } = &statement.kind else { continue };
+            if let Some((first, ..)) = &found {
+                let diagnostic =
+                    Diagnostic::at(&codes::MISPLACED_STATEMENT, statement.span, "a second header");
+                let diagnostic = diagnostic.label(*first, "the first");
+                self.report(diagnostic);
+                continue;
+            }
+            let title = name.literal().unwrap_or_default().to_string();
+            let fields = fields.iter().flat_map(|record| &record.fields).filter_map(|field| {
+                let value = self.evaluate(&field.value)?;
+                Some((field.name.text.clone(), shown(&value.kind)?))
+            });
+            let fields = fields.collect();
+            found = Some((statement.span, title, fields));
+        }
+        found.map_or((None, Vec::new()), |(_, title, fields)| (Some(title), fields))
+    }
+
+    /// `measure at { … }` holds for the whole recipe, wherever it stands.
+    fn find_measure_at(&mut self, recipe: &ast::Recipe) {
+        let mut at = MeasuredAt { tokens: DEFAULT_TOKENS, batch: 1 };
+        for statement in &recipe.statements {
+            let ast::StatementKind::MeasureAt { at: record } = &statement.kind else { continue };
+            for field in &record.fields {
+                let Some(value) = self.evaluate(&field.value) else { continue };
+                let Some(Count(count)) = self.read::<Count>(&value) else { continue };
+                match field.name.text.as_str() {
+                    "tokens" => at.tokens = count,
+                    "batch" => at.batch = count as u64,
+                    other => {
+                        let message = format!("costs are not stated for `{other}`");
+                        let diagnostic = Diagnostic::at(&codes::UNKNOWN_OPTION, field.name.span, message);
+                        self.report(diagnostic.suggest(other, field.name.span, ["tokens", "batch"]));
+                    }
+                }
+            }
+        }
+        self.at = Some(at);
+    }
+
+    /// A value as a type; `None` after a diagnostic.
+    pub(super) fn read<T: Argument>(&mut self, value: &Value) -> Option<T> {
+        T::read(value, self.registry).map_err(|wrong| self.report(wrong.0)).ok()
+    }
+
+    fn statement(
+        &mut self,
+        statement: &ast::Statement,
+        source: SourceId,
+        state: &mut Option<State>,
+        body: &mut Vec<Item>,
+    ) {
+        match &statement.kind {
+            ast::StatementKind::Header { .. }
+            | ast::StatementKind::MeasureAt { .. }
+            | ast::StatementKind::Broken => {}
+            ast::StatementKind::Use { path } => {
+                let name = self.sources.get(source).name().to_string();
+                self.use_file(path, source, &mut vec![name]);
+            }
+            ast::StatementKind::Param { name, ty, default } => self.param(name, ty, default.as_ref()),
+            ast::StatementKind::Let { name, value } => self.let_(name, value),
+            ast::StatementKind::Data { name, reader } => self.data(name, reader),
+            ast::StatementKind::Model { name, path } => {
+                if let Some(opened) = self.model(statement.span, name, path.as_ref()) {
+                    *state = Some(opened);
+                }
+            }
+            ast::StatementKind::Sweep { name, values, body: inner } => {
+                let branches = self.sweep(name, values, inner, source, state);
+                body.extend(branches.map(Item::Sweep));
+            }
+            acting => {
+                // Without a model there is a diagnostic already, or one at the end.
+                if let Some(state) = state {
+                    self.act(acting, statement.span, state, body);
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, kind: &ast::StatementKind, span: Span, state: &mut State, body: &mut Vec<Item>) {
+        match kind {
+            ast::StatementKind::Step(step) => body.extend(self.step(step, state).map(Item::Step)),
+            ast::StatementKind::Measure { measures } => {
+                for measured in measures {
+                    body.extend(self.measured(measured, state).map(Item::Measure));
+                }
+            }
+            ast::StatementKind::Expect { measure, op, bound, of } => {
+                let expect = self.expect(measure, *op, bound, of.as_ref(), span, state);
+                body.extend(expect.map(Item::Expect));
+            }
+            ast::StatementKind::Save { path, options } => {
+                body.extend(self.save(path, options.as_ref(), span, state).map(Item::Save));
+            }
+            _ => unreachable!("definitions were dealt with"),
+        }
+    }
+
+    pub(super) fn let_(&mut self, name: &ast::Name, value: &ast::Expr) {
+        if let Some(value) = self.evaluate(value) {
+            self.scope.define(name, value.kind, Defined::Let, &mut self.diagnostics);
+        }
+    }
+
+    pub(super) fn data(&mut self, name: &ast::Name, reader: &ast::Expr) {
+        self.scope.define(name, ValueKind::Data(name.text.clone()), Defined::Data, &mut self.diagnostics);
+        let Some(value) = self.evaluate(reader) else { return };
+        let ValueKind::Call { name: reader, name_span, args } = &value.kind else {
+            let message = format!("expected a reader such as `text(\"FILE\")`, found {}", value.kind.what());
+            self.report(Diagnostic::at(&codes::WRONG_TYPE, value.span, message));
+            return;
+        };
+        let Some(spec) = self.registry.reader(reader) else {
+            let message = format!("there is no data reader `{reader}`");
+            let names = self.registry.readers.iter().map(|spec| spec.name);
+            let diagnostic = Diagnostic::at(&codes::UNKNOWN_READER, *name_span, message);
+            self.report(diagnostic.suggest(reader, *name_span, names));
+            return;
+        };
+        match call_fields(args, spec.arguments) {
+            Err(wrong) => self.report(wrong.0),
+            Ok(fields) => {
+                let mut found = Diagnostics::new();
+                let mut bound = Bound {
+                    owner: spec.name,
+                    span: *name_span,
+                    clauses: Vec::new(),
+                    fields,
+                    registry: self.registry,
+                    diagnostics: &mut found,
+                };
+                bound.refuse_unknown(spec.arguments);
+                self.adopt(found);
+            }
+        }
+    }
+
+    fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {
+        if self.model.is_some() {
+            let message = "a recipe compresses one model";
+            self.report(Diagnostic::at(&codes::MODEL_STATEMENT, span, message));
+            return None;
+        }
+        self.scope.define(name, ValueKind::Model(name.text.clone()), Defined::Model, &mut self.diagnostics);
+        let written = match path {
+            Some(path) => {
+                let value = self.evaluate(path)?;
+                Some(self.read::<String>(&value)?)
+            }
+            None => None,
+        };
+        let Some(path) = self.settings.model.clone().or(written.map(Into::into)) else {
+            let message = format!("model `{}` has no path", name.text);
+            let help = "name a directory here, or give one with `--model DIR`";
+            self.report(Diagnostic::at(&codes::MODEL_UNSET, name.span, message).help(help));
+            return None;
+        };
+        // A model that the command line names is not the recipe's mistake.
+        let place = self.settings.model.is_none().then_some(span);
+        match self.world.model(&path, self.sources) {
+            Err(found) => {
+                for diagnostic in found {
+                    let pointed = match (&diagnostic.place, place) {
+                        (None, Some(span)) => Diagnostic {
+                            place: Some(crate::diagnostic::Label { span, text: String::new() }),
+                            ..diagnostic
+                        },
+                        _ => diagnostic,
+                    };
+                    self.report(pointed);
+                }
+                None
+            }
+            Ok(opened) => {
+                self.key_spans = opened.key_spans;
+                let at = self.at?;
+                let mut graph = (*opened.graph).clone();
+                graph.set_tokens(at.tokens);
+                let graph = Arc::new(graph);
+                let cost = graph.cost(at.batch);
+                let name = name.text.clone();
+                self.model = Some(TypedModel { name, path, graph: Arc::clone(&graph), cost });
+                Some(State { graph, cost, bounds: Vec::new() })
+            }
+        }
+    }
+
+    fn sweep(
+        &mut self,
+        name: &ast::Name,
+        values: &ast::Expr,
+        inner: &[ast::Statement],
+        source: SourceId,
+        state: &Option<State>,
+    ) -> Option<Vec<Branch>> {
+        let values = self.evaluate(values)?;
+        let ValueKind::List(values) = values.kind else {
+            let message = format!("a sweep runs over a list, found {}", values.kind.what());
+            self.report(Diagnostic::at(&codes::WRONG_TYPE, values.span, message).help("write `[30%, 50%]`"));
+            return None;
+        };
+        let mut branches = Vec::new();
+        for (number, value) in values.into_iter().enumerate() {
+            let text = self.sources.text(value.span).to_string();
+            let mark = self.scope.mark();
+            let changes = self.changes.len();
+            let reported = self.diagnostics.len();
+            self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics);
+            let mut branch = Branch { label: format!("{} = {text}", name.text), body: Vec::new() };
+            let mut state = state.clone();
+            for statement in inner {
+                self.swept_statement(statement, source, &mut state, &mut branch.body);
+            }
+            self.scope.leave(mark, &mut self.diagnostics);
+            self.changes.truncate(changes);
+            if number > 0 {
+                self.drop_repeated(reported);
+            }
+            branches.push(branch);
+        }
+        Some(branches)
+    }
+
+    fn swept_statement(
+        &mut self,
+        statement: &ast::Statement,
+        source: SourceId,
+        state: &mut Option<State>,
+        body: &mut Vec<Item>,
+    ) {
+        use ast::StatementKind::{Header, MeasureAt, Model, Param, Use};
+        if matches!(
+            &statement.kind,
+            Header { .. } | MeasureAt { .. } | Model { .. } | Param { .. } | Use { .. }
+        ) {
+            let message = "this cannot stand in a sweep";
+            self.report(Diagnostic::at(&codes::MISPLACED_STATEMENT, statement.span, message));
+            return;
+        }
+        self.statement(statement, source, state, body);
+    }
+
+    /// A mistake in a sweep's body is the same mistake for every value: it is said once.
+    fn drop_repeated(&mut self, from: usize) {
+        let all: Vec<Diagnostic> = std::mem::take(&mut self.diagnostics).into_iter().collect();
+        let (before, after) = all.split_at(from);
+        let new = after.iter().filter(|diagnostic| {
+            !before.iter().any(|other| other.code == diagnostic.code && other.place == diagnostic.place)
+        });
+        self.diagnostics.extend(before.iter().chain(new).cloned());
+    }
+}
+
+fn saves(statements: &[ast::Statement]) -> bool {
+    statements.iter().any(|statement| match &statement.kind {
+        ast::StatementKind::Save { .. } => true,
+        ast::StatementKind::Sweep { body, .. } => saves(body),
+        _ => false,
+    })
+}

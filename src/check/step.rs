@@ -1,0 +1,265 @@
+//! One step: its pass found, its arguments bound, its targets resolved, its effect run on the graph.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::select::Selected;
+use super::{Change, Checker, State, TypedStep};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::graph::{Between, Cost, Graph, Sparsity};
+use crate::pass::{
+    Bound, CostBound, CostMeasure, Lowering, Pass, PassSpec, StepScope, Target, Value, ValueKind,
+};
+use crate::source::Span;
+use crate::syntax::ast::{self, ClauseKind, ClauseValue};
+
+impl Checker<'_> {
+    /// Checks a step and moves the state past it; `None` after a diagnostic, with the state as it was.
+    pub(super) fn step(&mut self, step: &ast::Step, state: &mut State) -> Option<TypedStep> {
+        let spec = self.pass(step);
+        let selected = self.place(step, &state.graph);
+        let clauses = self.clauses(step);
+        let targets = match &selected {
+            Some(selected) => self.targets(step, &state.graph, selected),
+            None => None,
+        };
+        let pass = self.bind(step, spec?, clauses?)?;
+        let targets = targets?;
+        let input = self.model.as_ref()?.cost;
+        let spans = step.clauses.iter().map(|clause| (clause.kind, value_span(clause))).collect();
+        let scope = StepScope {
+            graph: &state.graph,
+            targets: &targets,
+            input: &input,
+            batch: self.at?.batch,
+            verb: step.verb.span,
+            clauses: &spans,
+        };
+        let lowering = match pass.lower(&scope) {
+            Ok(lowering) => lowering,
+            Err(diagnostic) => {
+                self.report(diagnostic);
+                return None;
+            }
+        };
+        self.apply(step, spec?, lowering, state)
+    }
+
+    /// Runs the effects of a lowering on the state.
+    fn apply(
+        &mut self,
+        step: &ast::Step,
+        spec: &'static PassSpec,
+        mut lowering: Lowering,
+        state: &mut State,
+    ) -> Option<TypedStep> {
+        for note in std::mem::take(&mut lowering.notes) {
+            self.report(note);
+        }
+        let mut graph = (*state.graph).clone();
+        for stage in &lowering.stages {
+            let before = graph.clone();
+            stage.rewrite.effect(&mut graph);
+            if !stage.rewrite.releases() {
+                self.refuse_undoing(&before, &graph, step)?;
+            }
+        }
+        self.remember_changes(&state.graph, &graph, step.span);
+        self.remember_patterns(&graph, step.span);
+        state.bounds.extend(lowering.bound);
+        state.graph = Arc::new(graph);
+        state.cost = bounded(state.graph.cost(self.at?.batch), &state.bounds);
+        Some(TypedStep {
+            verb: spec.verb,
+            text: one_line(self.sources.text(step.span)),
+            span: step.span,
+            lowering,
+            graph: Arc::clone(&state.graph),
+            cost: state.cost,
+        })
+    }
+
+    /// A pattern that an earlier step made has to hold in the result: a step that ends it is an error.
+    fn refuse_undoing(&mut self, before: &Graph, after: &Graph, step: &ast::Step) -> Option<()> {
+        let undone = before.sites.iter().find_map(|(id, site)| {
+            let now = after.sites.get(id)?;
+            match site.sparsity {
+                Some(Sparsity::Pattern { keep, of }) if now.sparsity.is_none() => {
+                    Some((before.tree.path(site.node), keep, of))
+                }
+                _ => None,
+            }
+        });
+        let Some((path, keep, of)) = undone else { return Some(()) };
+        let message = format!("this step undoes {keep}:{of} in `{path}`");
+        let diagnostic = Diagnostic::at(&codes::UNDOES_STEP, step.verb.span, message);
+        let diagnostic = match self.patterns.get(&path) {
+            Some(&span) => diagnostic.label(span, "made here"),
+            None => diagnostic,
+        };
+        self.report(diagnostic.help("put this step before the other, or `densify weights` in between"));
+        None
+    }
+
+    fn remember_patterns(&mut self, graph: &Graph, span: Span) {
+        for (_, site) in graph.sites.iter() {
+            if let Some(Sparsity::Pattern { .. }) = site.sparsity {
+                self.patterns.entry(graph.tree.path(site.node)).or_insert(span);
+            }
+        }
+    }
+
+    fn remember_changes(&mut self, before: &Graph, after: &Graph, span: Span) {
+        for (id, axis) in before.axes.iter() {
+            let Some(now) = after.axes.get(id) else { continue };
+            if now.extent != axis.extent {
+                let change =
+                    Change { axis: before.axis_path(id), before: axis.extent, after: now.extent, span };
+                self.changes.push(change);
+            }
+        }
+    }
+
+    /// The pass of the verb that acts on the step's nouns.
+    fn pass(&mut self, step: &ast::Step) -> Option<&'static PassSpec> {
+        let verb = &step.verb;
+        let specs: Vec<&'static PassSpec> = self.registry.passes_of(&verb.text).collect();
+        if specs.is_empty() {
+            let message = format!("there is no verb `{}`", verb.text);
+            let verbs = self.registry.passes.iter().map(|spec| spec.verb);
+            let diagnostic = Diagnostic::at(&codes::UNKNOWN_VERB, verb.span, message);
+            self.report(diagnostic.suggest(&verb.text, verb.span, verbs));
+            return None;
+        }
+        let takes = |spec: &&PassSpec, noun: &ast::Noun| spec.nouns.contains(&noun.name.text.as_str());
+        let first = step.nouns.first()?;
+        let spec = specs.iter().copied().find(|spec| takes(spec, first)).unwrap_or(specs[0]);
+        let mut all_known = true;
+        for noun in &step.nouns {
+            if !takes(&spec, noun) {
+                all_known = false;
+                let message = format!("`{}` does not act on `{}`", verb.text, noun.name.text);
+                let nouns: Vec<&str> = specs.iter().flat_map(|spec| spec.nouns.iter().copied()).collect();
+                let diagnostic = Diagnostic::at(&codes::UNKNOWN_NOUN, noun.name.span, message);
+                self.report(diagnostic.suggest(&noun.name.text, noun.name.span, nouns));
+            }
+        }
+        all_known.then_some(spec)
+    }
+
+    /// What `of` or `at` selects; without either the whole model.
+    fn place(&mut self, step: &ast::Step, graph: &Graph) -> Option<Selected> {
+        let written = step.clause(ClauseKind::Of).or_else(|| step.clause(ClauseKind::At));
+        match written.map(|clause| &clause.value) {
+            Some(ClauseValue::Selector(selector)) => self.select(graph, selector),
+            _ => Some(Selected::everything(graph, step.verb.span)),
+        }
+    }
+
+    fn targets(&mut self, step: &ast::Step, graph: &Graph, selected: &Selected) -> Option<Vec<Target>> {
+        let targets: Vec<Option<Target>> =
+            step.nouns.iter().map(|noun| self.target(graph, noun, selected)).collect();
+        targets.into_iter().collect()
+    }
+
+    /// The values of the clauses and of `with`; `None` after a diagnostic.
+    fn clauses(&mut self, step: &ast::Step) -> Option<Written> {
+        let mut written = Written::default();
+        let mut failed = false;
+        let mut seen: BTreeMap<ClauseKind, Span> = BTreeMap::new();
+        for clause in &step.clauses {
+            let keyword = clause.kind.keyword();
+            if let Some(first) = seen.insert(clause.kind, clause.keyword) {
+                let message = format!("a second `{keyword}` clause");
+                let diagnostic = Diagnostic::at(&codes::DUPLICATE_CLAUSE, clause.keyword, message);
+                self.report(diagnostic.label(first, "the first"));
+                failed = true;
+                continue;
+            }
+            match &clause.value {
+                ClauseValue::Selector(_) => {}
+                ClauseValue::Expr(expr) => match self.evaluate(expr) {
+                    Some(value) => written.clauses.push((clause.kind, value)),
+                    None => failed = true,
+                },
+                ClauseValue::Record(record) => {
+                    let expr = ast::Expr { kind: ast::ExprKind::Record(record.clone()), span: record.span };
+                    match self.evaluate(&expr).map(|value| value.kind) {
+                        Some(ValueKind::Record(fields)) => written.fields = fields,
+                        _ => failed = true,
+                    }
+                }
+            }
+        }
+        (!failed).then_some(written)
+    }
+
+    fn bind(&mut self, step: &ast::Step, spec: &'static PassSpec, written: Written) -> Option<Box<dyn Pass>> {
+        let mut refused = false;
+        for clause in &step.clauses {
+            let is_place = matches!(clause.kind, ClauseKind::Of | ClauseKind::At | ClauseKind::With);
+            if !is_place && !spec.clauses.iter().any(|known| known.kind == clause.kind) {
+                refused = true;
+                let message = format!("`{}` takes no `{}` clause", spec.verb, clause.kind.keyword());
+                let takes: Vec<&str> = spec.clauses.iter().map(|known| known.kind.keyword()).collect();
+                let diagnostic = Diagnostic::at(&codes::UNEXPECTED_CLAUSE, clause.keyword, message);
+                self.report(diagnostic.help(format!("it takes {}", crate::diagnostic::list(&takes))));
+            }
+        }
+        let mut found = Diagnostics::new();
+        let mut bound = Bound {
+            owner: spec.verb,
+            span: step.verb.span,
+            clauses: written.clauses,
+            fields: written.fields,
+            registry: self.registry,
+            diagnostics: &mut found,
+        };
+        let pass = (spec.bind)(&mut bound);
+        refused |= found.has_errors();
+        self.adopt(found);
+        pass.filter(|_| !refused)
+    }
+}
+
+/// Written clauses, evaluated.
+#[derive(Debug, Default)]
+struct Written {
+    clauses: Vec<(ClauseKind, Value)>,
+    fields: Vec<(String, Span, Value)>,
+}
+
+fn value_span(clause: &ast::Clause) -> Span {
+    match &clause.value {
+        ClauseValue::Selector(selector) => selector.span,
+        ClauseValue::Record(record) => record.span,
+        ClauseValue::Expr(expr) => expr.span,
+    }
+}
+
+/// A cost can not exceed what a step promised, although the extents behind it are bounds only.
+fn bounded(mut cost: Cost, bounds: &[CostBound]) -> Cost {
+    let cap = |between: &mut Between, most: u64| {
+        between.max = between.max.min(most);
+        between.min = between.min.min(between.max);
+    };
+    for bound in bounds {
+        match bound.measure {
+            CostMeasure::Flops => cap(&mut cost.macs, bound.at_most / 2),
+            CostMeasure::Macs => cap(&mut cost.macs, bound.at_most),
+            CostMeasure::Params => cap(&mut cost.params, bound.at_most),
+            CostMeasure::Bytes => cap(&mut cost.bytes, bound.at_most),
+        }
+    }
+    cost
+}
+
+/// The text of a step on one line, without comments.
+fn one_line(text: &str) -> String {
+    let without_comments = text.lines().map(|line| match line.find('#') {
+        // A `#` in a text is not a comment: quotes before it are then open.
+        Some(at) if line[..at].matches('"').count().is_multiple_of(2) => &line[..at],
+        _ => line,
+    });
+    without_comments.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,158 @@
+//! Where config and tensors disagree, told so that tensor, expected axes, what was found and the config field are named.
+
+use super::text::shown;
+use super::{Checkpoint, Family};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, codes};
+use crate::graph::{BuildError, Member};
+
+/// How many tensors with one trouble are named.
+const NAMED: usize = 3;
+
+/// Diagnostics of what building found: one for all missing tensors, one for each config field that shapes belie.
+pub fn disagreements(errors: &[BuildError], family: &Family, checkpoint: &Checkpoint) -> Diagnostics {
+    let told = Teller { family, checkpoint };
+    let mut diagnostics = Diagnostics::new();
+    diagnostics.extend(errors.iter().filter_map(|error| told.alone(error)));
+    diagnostics.extend(told.misshapen(errors));
+    diagnostics.extend(told.missing(errors));
+    diagnostics.extend(told.unexpected(errors));
+    diagnostics
+}
+
+struct Teller<'a> {
+    family: &'a Family,
+    checkpoint: &'a Checkpoint,
+}
+
+/// A tensor, what to say of it, and where it belongs.
+type Item<'a> = (&'a str, String, Option<&'a Member>);
+
+impl Teller<'_> {
+    /// Kinds that are rare enough to be told one by one.
+    fn alone(&self, error: &BuildError) -> Option<Diagnostic> {
+        match error {
+            BuildError::Disagree { at, left, right, keys } => {
+                let at = if at.is_empty() { "the model" } else { at };
+                let message = format!("in {at} {left} meets {right}, and they differ");
+                Some(self.at_fields(&codes::CONFIG_DISAGREES, keys, message))
+            }
+            BuildError::NotFloat { tensor, dtype } => {
+                let message = format!("`{}` is stored as {dtype}; weights are floats", shown(tensor));
+                Some(Diagnostic::new(&codes::UNSUPPORTED_DTYPE, message).path(&self.checkpoint.dir))
+            }
+            BuildError::Missing { .. } | BuildError::Misshapen { .. } | BuildError::Extra { .. } => None,
+        }
+    }
+
+    /// One a set of config fields: the first tensor stands for the others.
+    fn misshapen(&self, errors: &[BuildError]) -> Vec<Diagnostic> {
+        let mut groups: Vec<(&[String], Vec<&BuildError>)> = Vec::new();
+        for error in errors {
+            let BuildError::Misshapen { keys, .. } = error else { continue };
+            match groups.iter_mut().find(|(of, _)| of == keys) {
+                Some((_, group)) => group.push(error),
+                None => groups.push((keys, vec![error])),
+            }
+        }
+        groups.iter().filter_map(|(keys, group)| self.misshapen_group(keys, group)).collect()
+    }
+
+    fn misshapen_group(&self, keys: &[String], group: &[&BuildError]) -> Option<Diagnostic> {
+        let (BuildError::Misshapen { tensor, found, dims, fits, .. }, rest) = group.split_first()? else {
+            return None;
+        };
+        let message = format!("`{}` is {found:?}, but the config says {dims}", shown(tensor));
+        let also = match rest.len() {
+            0 => None,
+            1 => Some("one more tensor differs likewise".to_string()),
+            more => Some(format!("{more} more tensors differ likewise")),
+        };
+        let fits = fits.as_ref().map(|(key, extent)| format!("it would fit `{key}`: {extent}"));
+        let help: Vec<String> = fits.into_iter().chain(also).collect();
+        let diagnostic = self.at_fields(&codes::TENSOR_MISSHAPEN, keys, message);
+        Some(if help.is_empty() { diagnostic } else { diagnostic.help(help.join("; ")) })
+    }
+
+    fn missing(&self, errors: &[BuildError]) -> Option<Diagnostic> {
+        let items: Vec<Item<'_>> = errors
+            .iter()
+            .filter_map(|error| match error {
+                BuildError::Missing { tensor, dims, member } => {
+                    Some((tensor.as_str(), dims.clone(), member.as_ref()))
+                }
+                _ => None,
+            })
+            .collect();
+        let message = match items.as_slice() {
+            [] => return None,
+            [(tensor, dims, _)] => format!("`{}` is missing: the config asks for {dims}", shown(tensor)),
+            all => format!("{} tensors that the config asks for are missing", all.len()),
+        };
+        Some(self.of_all(&codes::TENSOR_MISSING, message, &items))
+    }
+
+    fn unexpected(&self, errors: &[BuildError]) -> Option<Diagnostic> {
+        let items: Vec<Item<'_>> = errors
+            .iter()
+            .filter_map(|error| match error {
+                BuildError::Extra { tensor, shape, member } => {
+                    Some((tensor.as_str(), format!("{shape:?}"), member.as_ref()))
+                }
+                _ => None,
+            })
+            .collect();
+        let family = self.family.name;
+        let message = match items.as_slice() {
+            [] => return None,
+            [(tensor, shape, _)] => {
+                format!("`{}` {shape} has no place in a model of family `{family}`", shown(tensor))
+            }
+            all => format!("{} tensors have no place in a model of family `{family}`", all.len()),
+        };
+        Some(self.of_all(&codes::TENSOR_UNEXPECTED, message, &items))
+    }
+
+    /// One diagnostic for many tensors; where all are of certain layers, at the field that counts layers.
+    fn of_all(&self, code: &'static Code, message: String, items: &[Item<'_>]) -> Diagnostic {
+        let diagnostic = match members(items) {
+            Some((key, of)) => self.at_fields(code, &[key.to_string()], message).says(of),
+            None => Diagnostic::new(code, message).path(&self.checkpoint.dir),
+        };
+        if items.len() == 1 {
+            return diagnostic;
+        }
+        let named = |(tensor, what, _): &Item<'_>| format!("`{}` {what}", shown(tensor));
+        let mut named: Vec<String> = items.iter().take(NAMED).map(named).collect();
+        if items.len() > NAMED {
+            named.push(format!("{} more", items.len() - NAMED));
+        }
+        diagnostic.help(format!("they are {}", named.join(", ")))
+    }
+
+    /// Points at fields of the config, at the first of them first.
+    fn at_fields(&self, code: &'static Code, keys: &[String], message: String) -> Diagnostic {
+        let config = &self.checkpoint.config;
+        let mut spans = keys.iter().filter_map(|key| Some((key, config.span(key)?)));
+        let says = |key: &str| format!("`{key}` says so");
+        let Some((key, span)) = spans.next() else {
+            let fields: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let of = if keys.is_empty() { String::new() } else { crate::diagnostic::list(&fields) };
+            let message = if of.is_empty() { message } else { format!("{message} (by {of})") };
+            return Diagnostic::new(code, message).path(&self.checkpoint.dir);
+        };
+        let diagnostic = Diagnostic::at(code, span, message).says(says(key)).path(&self.checkpoint.dir);
+        spans.fold(diagnostic, |diagnostic, (key, span)| diagnostic.label(span, says(key)))
+    }
+}
+
+/// The field that counts the layers which all of these tensors belong to, and which layers they are; `None` where the
+/// first layer is among them, for then it is not the count that is wrong.
+fn members<'a>(items: &[Item<'a>]) -> Option<(&'a str, String)> {
+    let all: Option<Vec<&Member>> = items.iter().map(|(_, _, member)| *member).collect();
+    let all = all?;
+    let (role, key) = (all.first()?.role, all.first()?.key.as_deref()?);
+    let first = all.iter().map(|member| member.index).min()?;
+    let last = all.iter().map(|member| member.index).max()?;
+    let of = if first == last { format!("{first}") } else { format!("{first} to {last}") };
+    (first > 0).then(|| (key, format!("{of} of the {role}, counted from 0, are concerned")))
+}

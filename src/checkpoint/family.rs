@@ -1,0 +1,88 @@
+//! Architectures: what a family is, and how a checkpoint becomes a graph with the right one.
+
+use std::collections::BTreeMap;
+
+use super::disagree::disagreements;
+use super::{Checkpoint, Config};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::graph::{Builder, Graph, Header};
+use crate::tensor::DType;
+
+/// One architecture, or several that differ in details: how `config.json` and tensor names become a graph.
+#[derive(Debug)]
+pub struct Family {
+    /// Names the family to people: `bert`.
+    pub name: &'static str,
+    /// What `model_type` says in the configs of this family.
+    pub model_types: &'static [&'static str],
+    /// A line for the reference.
+    pub doc: &'static str,
+    pub build: fn(&Config, &mut Builder<'_>) -> Result<(), Diagnostic>,
+}
+
+/// The graph of a checkpoint, from its config and headers alone; without weights from its config.
+///
+/// Diagnostics point into the config where it was [registered](Config::register).
+pub fn read_graph(families: &[&Family], checkpoint: &Checkpoint) -> Result<Graph, Diagnostics> {
+    let config = &checkpoint.config;
+    if config.has("quantization_config") {
+        let message = "the weights are quantized; tamis starts from unquantized ones";
+        return Err(config.field_error("quantization_config", message).into());
+    }
+    let family = pick(families, config)?;
+    let headers: Option<BTreeMap<String, Header>> = checkpoint.has_weights().then(|| {
+        let header = |stored: &super::Stored| Header { dtype: stored.dtype, shape: stored.shape.clone() };
+        checkpoint.tensors.iter().map(|(name, stored)| (name.clone(), header(stored))).collect()
+    });
+    let mut builder = Builder::new(family.name, headers.as_ref(), dtype(config)?);
+    (family.build)(config, &mut builder)?;
+    builder.finish().map_err(|errors| disagreements(&errors, family, checkpoint))
+}
+
+/// The family that the config names, by `model_type` or else by its `architectures`.
+fn pick<'a>(families: &[&'a Family], config: &Config) -> Result<&'a Family, Diagnostic> {
+    let classes = config.strs("architectures")?;
+    let is_named = |family: &Family| match config.get("model_type").and_then(|value| value.as_str()) {
+        Some(model_type) => family.model_types.contains(&model_type),
+        None => {
+            let of_class = |class: &&str| family.model_types.iter().any(|&it| is_class_of(class, it));
+            classes.iter().any(of_class)
+        }
+    };
+    families.iter().copied().find(|family| is_named(family)).ok_or_else(|| unknown(families, config))
+}
+
+/// Whether a class, `BertForMaskedLM`, is of a model type, `bert`.
+fn is_class_of(class: &str, model_type: &str) -> bool {
+    let plain = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+    let class = plain(class);
+    let rest = class.strip_prefix(&plain(model_type));
+    rest.is_some_and(|rest| ["for", "model", "lmhead", "doubleheads"].iter().any(|it| rest.starts_with(it)))
+}
+
+fn unknown(families: &[&Family], config: &Config) -> Diagnostic {
+    let known: Vec<&str> = families.iter().flat_map(|family| family.model_types).copied().collect();
+    let Ok(model_type) = config.str("model_type") else {
+        let error = Diagnostic::new(&codes::UNKNOWN_ARCHITECTURE, "the config names no known architecture");
+        let help = format!("`model_type` can be {}", crate::diagnostic::list(&known));
+        return error.path(&config.path).help(help);
+    };
+    let message = format!("`{}` is an architecture that tamis does not know", super::text::shown(model_type));
+    match config.span("model_type") {
+        Some(span) => Diagnostic::at(&codes::UNKNOWN_ARCHITECTURE, span, message),
+        None => Diagnostic::new(&codes::UNKNOWN_ARCHITECTURE, message),
+    }
+    .path(&config.path)
+    .help(format!("there is {}", crate::diagnostic::list(&known)))
+}
+
+/// The type of weights that only the config tells of.
+fn dtype(config: &Config) -> Result<DType, Diagnostic> {
+    let named = config.str_or("dtype", config.str_or("torch_dtype", "float32")?)?;
+    Ok(match named {
+        "float16" => DType::F16,
+        "bfloat16" => DType::Bf16,
+        "float64" => DType::F64,
+        _ => DType::F32,
+    })
+}

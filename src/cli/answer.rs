@@ -1,0 +1,108 @@
+//! What a command leaves: an answer for stdout, diagnostics for stderr, an exit code.
+
+use std::io;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::{Map, Value, json};
+use tamis::diagnostic::{self, Diagnostics, Severity};
+use tamis::source::Sources;
+
+use super::terminal;
+
+/// The version of the JSON that commands print. Fields may be added to it; a change of what there is makes another.
+const SCHEMA: &str = "tamis/1";
+
+/// The form of an answer; not every command has each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One object, with `schema` and `diagnostics` beside the result.
+    Json,
+    /// The diagnostics as a SARIF 2.1.0 log.
+    Sarif,
+    /// The plan as a graph for Graphviz.
+    Dot,
+}
+
+impl Format {
+    /// A parser of these forms, which are all that a command has.
+    pub fn any_of<const N: usize>(names: [&'static str; N]) -> impl TypedValueParser<Value = Format> {
+        PossibleValuesParser::new(names)
+            .map(|name| <Format as clap::ValueEnum>::from_str(&name, false).expect("only forms are allowed"))
+    }
+}
+
+/// What goes to stdout.
+#[derive(Debug)]
+pub enum Answer {
+    Text(String),
+    /// Fields of the JSON object.
+    Fields(Map<String, Value>),
+}
+
+impl Answer {
+    /// An answer of a JSON object.
+    pub fn fields(object: Value) -> Self {
+        match object {
+            Value::Object(fields) => Self::Fields(fields),
+            other => Self::Fields(Map::from_iter([("result".to_owned(), other)])),
+        }
+    }
+}
+
+/// What a command works with, and where it leaves what there is to say.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub sources: Sources,
+    /// What was found beside the answer: warnings, failed expectations.
+    pub diagnostics: Diagnostics,
+    /// The answer tells the diagnostics itself.
+    pub told: bool,
+    /// The answer is that something is not as it should be: exit code 1.
+    pub wrong: bool,
+}
+
+impl Session {
+    /// Prints the answer, then what is wrong, and says the exit code.
+    pub fn finish(mut self, answered: Result<Answer, Diagnostics>, format: Format) -> u8 {
+        let answer = match answered {
+            Ok(answer) => Some(answer),
+            Err(found) => {
+                self.diagnostics.extend(found);
+                (format == Format::Json).then(|| Answer::Fields(Map::new()))
+            }
+        };
+        let written = answer.map_or(Ok(()), |answer| terminal::write_out(&self.printed(answer)));
+        if !self.told {
+            let style = terminal::style(&io::stderr());
+            terminal::write_err(&diagnostic::human(&self.diagnostics, &self.sources, style));
+        }
+        match written {
+            Ok(()) => self.exit_code(),
+            Err(error) => {
+                terminal::write_err(&format!("error: cannot write to standard output: {error}\n"));
+                diagnostic::Fault::Output.exit_code()
+            }
+        }
+    }
+
+    fn printed(&self, answer: Answer) -> String {
+        match answer {
+            Answer::Text(text) => text,
+            Answer::Fields(fields) => {
+                let mut object = Map::from_iter([("schema".to_owned(), SCHEMA.into())]);
+                object.extend(fields);
+                object.insert("diagnostics".into(), diagnostic::json(&self.diagnostics, &self.sources));
+                format!("{:#}\n", json!(object))
+            }
+        }
+    }
+
+    /// Of several errors the one whose fault lies furthest out decides: no output, no input, wrong usage, a wrong recipe.
+    fn exit_code(&self) -> u8 {
+        let errors = self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        errors.map(|diagnostic| diagnostic.code.fault.exit_code()).max().unwrap_or(u8::from(self.wrong))
+    }
+}

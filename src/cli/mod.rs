@@ -1,0 +1,65 @@
+//! The command line: arguments become a command, its answer goes to stdout, everything else to stderr.
+
+mod answer;
+mod check;
+mod explain;
+mod fmt;
+mod settings;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use answer::{Answer, Format, Session};
+use clap::{Parser, Subcommand};
+use tamis::diagnostic::Diagnostics;
+
+#[derive(Debug, Parser)]
+#[command(name = "tamis", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the recipe is wrong or an expectation failed, 2 wrong usage, \
+    3 an input could not be read, 4 an output could not be written.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Explain(explain::Explain),
+    Fmt(fmt::Fmt),
+}
+
+/// Runs one invocation.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(refused) => {
+            // Help and version come as errors too, with exit code 0; they go to stdout.
+            let _ = refused.print();
+            return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let mut session = Session::default();
+    let answered = command.run(&mut session);
+    ExitCode::from(session.finish(answered, command.format()))
+}
+
+impl Command {
+    fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
+        match self {
+            Command::Check(check) => check.run(session),
+            Command::Explain(explain) => explain.run(session),
+            Command::Fmt(fmt) => fmt.run(session),
+        }
+    }
+
+    fn format(&self) -> Format {
+        match self {
+            Command::Check(check) => check.format,
+            Command::Explain(explain) => explain.format,
+            Command::Fmt(fmt) => fmt.format,
+        }
+    }
+}

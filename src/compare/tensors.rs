@@ -1,0 +1,141 @@
+//! Tensors of two models, block by block on all threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::{Change, Model, TensorChange, TensorSide};
+use crate::checkpoint::Stored;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::tensor::{DType, TensorError, convert};
+
+/// Elements that are read at once.
+const BLOCK: usize = 1 << 18;
+
+/// A tensor's name and its place in either model.
+struct Pair<'a> {
+    name: &'a str,
+    stored: [Option<&'a Stored>; 2],
+}
+
+impl Pair<'_> {
+    /// Both are there and of one shape, so that elements stand against elements.
+    fn alike(&self) -> bool {
+        matches!(self.stored, [Some(a), Some(b)] if a.shape == b.shape)
+    }
+
+    /// Elements of the longer one.
+    fn elements(&self) -> usize {
+        let elements = |stored: &&Stored| (stored.bytes as usize) / stored.dtype.size();
+        self.stored.iter().flatten().map(elements).max().unwrap_or(0)
+    }
+}
+
+/// What is counted in a block, and summed over a tensor.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    zeros: [u64; 2],
+    differ: bool,
+    /// Squares of `a`, and of the difference.
+    norm: f64,
+    distance: f64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.zeros = [self.zeros[0] + other.zeros[0], self.zeros[1] + other.zeros[1]];
+        self.differ |= other.differ;
+        self.norm += other.norm;
+        self.distance += other.distance;
+    }
+}
+
+pub(super) fn compare(a: Model<'_>, b: Model<'_>) -> Result<Vec<TensorChange>, Diagnostic> {
+    let pairs = pairs(a, b);
+    let blocks: Vec<(usize, usize)> = pairs
+        .iter()
+        .enumerate()
+        .flat_map(|(pair, it)| (0..it.elements().div_ceil(BLOCK)).map(move |block| (pair, block * BLOCK)))
+        .collect();
+    let counted: Vec<Result<Counts, Diagnostic>> =
+        blocks.par_iter().map(|&(pair, at)| count([a, b], &pairs[pair], at)).collect();
+    let mut sums = vec![Counts::default(); pairs.len()];
+    for (&(pair, _), counts) in blocks.iter().zip(counted) {
+        sums[pair] += counts?;
+    }
+    let axes = [a, b].map(axes);
+    Ok(pairs.iter().zip(sums).map(|(pair, sums)| changed(&axes, pair, &sums)).collect())
+}
+
+fn pairs<'a>(a: Model<'a>, b: Model<'a>) -> Vec<Pair<'a>> {
+    let (a, b) = (&a.checkpoint.tensors, &b.checkpoint.tensors);
+    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    names.into_iter().map(|name| Pair { name, stored: [a.get(name), b.get(name)] }).collect()
+}
+
+/// Reads one block of each side, as far as the side has it.
+fn count(models: [Model<'_>; 2], pair: &Pair<'_>, at: usize) -> Result<Counts, Diagnostic> {
+    let mut counts = Counts::default();
+    let mut blocks = [Vec::new(), Vec::new()];
+    for (side, block) in blocks.iter_mut().enumerate() {
+        let Some(stored) = pair.stored[side] else { continue };
+        let size = stored.dtype.size();
+        let elements = (stored.bytes as usize / size).saturating_sub(at).min(BLOCK);
+        block.resize(elements * size, 0);
+        models[side].checkpoint.read_at(stored, (at * size) as u64, block)?;
+        if stored.dtype.is_float() {
+            counts.zeros[side] = convert::count_zeros(stored.dtype, block).map_err(unfit)? as u64;
+        }
+    }
+    if pair.alike() {
+        let [Some(a), Some(b)] = pair.stored else { return Ok(counts) };
+        counts.differ = a.dtype != b.dtype || blocks[0] != blocks[1];
+        if a.dtype.is_float() && b.dtype.is_float() {
+            let [a, b] = [floats(a.dtype, &blocks[0])?, floats(b.dtype, &blocks[1])?];
+            counts.norm = a.iter().map(|a| a * a).sum();
+            counts.distance = a.iter().zip(&b).map(|(a, b)| (a - b) * (a - b)).sum();
+        }
+    }
+    Ok(counts)
+}
+
+fn floats(dtype: DType, bytes: &[u8]) -> Result<Vec<f64>, Diagnostic> {
+    let mut values = vec![0.0; bytes.len() / dtype.size()];
+    convert::read_f64(dtype, bytes, &mut values).map_err(unfit)?;
+    Ok(values)
+}
+
+/// What the dims of each tensor are, where the architecture is known.
+fn axes(model: Model<'_>) -> BTreeMap<String, String> {
+    let Some(graph) = model.graph else { return BTreeMap::new() };
+    graph.params.iter().map(|(_, param)| (param.name.resolve(), graph.dims_text(&param.dims))).collect()
+}
+
+fn changed(axes: &[BTreeMap<String, String>; 2], pair: &Pair<'_>, counts: &Counts) -> TensorChange {
+    let side = |side: usize| {
+        let stored = pair.stored[side]?;
+        Some(TensorSide {
+            dtype: stored.dtype,
+            shape: stored.shape.clone(),
+            axes: axes[side].get(pair.name).cloned(),
+            zeros: stored.dtype.is_float().then_some(counts.zeros[side]),
+        })
+    };
+    let change = match pair.stored {
+        [Some(_), None] => Change::OnlyInA,
+        [None, _] => Change::OnlyInB,
+        _ if !pair.alike() => Change::Shape,
+        _ if !counts.differ => Change::Same,
+        [Some(a), Some(b)] => {
+            let relative = (counts.distance / counts.norm).sqrt();
+            let told = a.dtype.is_float() && b.dtype.is_float() && relative.is_finite();
+            Change::Values { relative: told.then_some(relative) }
+        }
+    };
+    TensorChange { name: pair.name.to_owned(), sides: [side(0), side(1)], change }
+}
+
+/// The bytes of a checked checkpoint fit their type, so this does not happen; if it does, it is told as bad input.
+fn unfit(error: TensorError) -> Diagnostic {
+    Diagnostic::new(&codes::TENSOR_SIZE, error.to_string())
+}

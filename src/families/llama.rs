@@ -1,0 +1,177 @@
+//! Llama, Mistral and Qwen2: rotary positions, grouped queries, a gated feed-forward, norms before each.
+
+use super::{activation, bias, classes, classifier, count, is_class, prefix, quotient, size, size_or};
+use crate::checkpoint::{Config, Family};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Attention, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value};
+
+pub static LLAMA: Family = Family {
+    name: "llama",
+    model_types: &["llama", "mistral", "qwen2"],
+    doc: "Decoders with rotary positions, grouped queries and gated feed-forward: Llama, Mistral, Qwen2.",
+    build,
+};
+
+fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
+    let neurons = size(config, "intermediate_size")?;
+    let activate = activation(config, "hidden_act", "silu")?;
+    let bias = bias(config.bool_or("mlp_bias", false)?);
+    decoder(config, m, |m, x| {
+        m.scope("mlp", |m| {
+            let hidden = m.features(x);
+            let neurons = m.axis(Role::Neurons, neurons.clone());
+            let gate = m.linear("gate", "mlp.gate_proj", x, neurons, bias);
+            let gate = m.activation(activate, gate);
+            let up = m.linear("up", "mlp.up_proj", x, neurons, bias);
+            let inner = m.multiply(gate, up);
+            m.linear("down", "mlp.down_proj", inner, hidden, bias)
+        })
+    })
+}
+
+/// The decoder around a feed-forward of any kind.
+pub(super) fn decoder(
+    config: &Config,
+    m: &mut Builder<'_>,
+    mut feed_forward: impl FnMut(&mut Builder<'_>, Value) -> Value,
+) -> Result<(), Diagnostic> {
+    let heads = Heads::read(config)?;
+    let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "hidden_size")?);
+    let layers = count(config, "num_hidden_layers")?;
+    let mut windows = windows(config, layers.extent)?.into_iter();
+    let positions = size_or(config, "max_position_embeddings", 2048)?;
+    let eps = config.f64_or("rms_norm_eps", 1e-6)?;
+
+    m.base(&["model.", "transformer."], prefix(config, "model."));
+    m.buffers(&[".rotary_emb.inv_freq"]);
+    let (vocab, hidden) = (m.axis(Role::Vocab, vocab), m.axis(Role::Hidden, hidden));
+    let layers = m.axis(Role::Layers, layers);
+    if config.has("layer_types") {
+        m.fact("layer_types", Formula::Each(layers));
+    }
+
+    let ids = m.token_ids(positions.extent);
+    let (x, words) = m.scope("embeddings", |m| m.embedding("words", "embed_tokens", ids, vocab, hidden));
+    let x = m.layers(layers, "layers", x, |m, x| {
+        let normed = m.rms_norm("norm1", "input_layernorm", x, eps);
+        let attended = m.scope("attention", |m| heads.attention(m, normed, windows.next().flatten()));
+        let x = m.add(x, attended);
+        let normed = m.rms_norm("norm2", "post_attention_layernorm", x, eps);
+        let fed = feed_forward(m, normed);
+        m.add(x, fed)
+    });
+    let x = m.rms_norm("norm", "norm", x, eps);
+    m.output("hidden", x);
+    m.outside_base(|m| head(config, m, x, words))
+}
+
+fn head(config: &Config, m: &mut Builder<'_>, x: Value, words: SiteId) -> Result<(), Diagnostic> {
+    if m.has("lm_head.weight", false) || is_class(config, "ForCausalLM") {
+        let tied = config.bool_or("tie_word_embeddings", false)?;
+        let logits = m.word_linear("head", words, tied, "lm_head", &[], x);
+        m.output("logits", logits);
+    }
+    let of_tokens = is_class(config, "ForTokenClassification");
+    if m.has("score.weight", of_tokens || is_class(config, "ForSequenceClassification")) {
+        let of_tokens = m.has("score.bias", of_tokens);
+        let x = if of_tokens { x } else { m.last(x) };
+        classifier(m, "head", "score", x, &classes(config)?, bias(of_tokens));
+    }
+    if m.has("qa_outputs.weight", is_class(config, "ForQuestionAnswering")) {
+        classifier(m, "head", "qa_outputs", x, &Size::fixed(2), Bias::With);
+    }
+    Ok(())
+}
+
+struct Heads {
+    heads: Size,
+    kv_heads: Size,
+    group: usize,
+    head_dim: Size,
+    bias: Bias,
+    output_bias: Bias,
+    rope: Rope,
+}
+
+impl Heads {
+    fn read(config: &Config) -> Result<Self, Diagnostic> {
+        let heads = size(config, "num_attention_heads")?;
+        let kv_heads = size_or(config, "num_key_value_heads", heads.extent)?;
+        let group = quotient(config, &heads, &kv_heads)?;
+        let head_dim = match config.has("head_dim") {
+            true => size(config, "head_dim")?,
+            false => Size::fixed(quotient(config, &size(config, "hidden_size")?, &heads)?),
+        };
+        let everywhere = config.bool_or("attention_bias", false)?;
+        let of_qwen = config.str_or("model_type", "")? == "qwen2";
+        let (bias, output_bias) = (bias(everywhere || of_qwen), bias(everywhere));
+        Ok(Self { heads, kv_heads, group, head_dim, bias, output_bias, rope: rope(config)? })
+    }
+
+    fn attention(&self, m: &mut Builder<'_>, x: Value, window: Option<usize>) -> Value {
+        let hidden = m.features(x);
+        let (queries, keys) = self.dims(m);
+        let query = m.linear("query", "self_attn.q_proj", x, queries, self.bias);
+        let key = m.linear("key", "self_attn.k_proj", x, keys.clone(), self.bias);
+        let value = m.linear("value", "self_attn.v_proj", x, keys, self.bias);
+        let scale = (self.head_dim.extent as f64).sqrt().recip();
+        let attention = Attention { causal: true, scale, rope: Some(self.rope.clone()), window };
+        let context = m.attention(attention, query, key, value);
+        m.linear("output", "self_attn.o_proj", context, hidden, self.output_bias)
+    }
+
+    /// Dims of queries, and of keys and values.
+    fn dims(&self, m: &mut Builder<'_>) -> (Dim, Dim) {
+        let head_dim = m.plain_axis(Role::HeadDim, self.head_dim.extent, self.head_dim.key.as_deref());
+        m.fact("head_dim", Formula::Product(vec![head_dim]));
+        if self.group == 1 {
+            let heads = m.axis(Role::Heads, self.heads.clone());
+            m.fact("num_key_value_heads", Formula::Product(vec![heads]));
+            return ([heads, head_dim].into(), [heads, head_dim].into());
+        }
+        let kv_heads = m.axis(Role::KvHeads, self.kv_heads.clone());
+        let group = m.plain_axis(Role::Group, self.group, Some("num_attention_heads"));
+        m.fact("num_attention_heads", Formula::Product(vec![kv_heads, group]));
+        ([kv_heads, group, head_dim].into(), [kv_heads, head_dim].into())
+    }
+}
+
+/// Rotary positions, as transformers 5 (`rope_parameters`) or older ones (`rope_theta`, `rope_scaling`) write them.
+fn rope(config: &Config) -> Result<Rope, Diagnostic> {
+    let usual = if config.str_or("model_type", "")? == "mixtral" { 1e6 } else { 1e4 };
+    let theta = config.f64_or("rope_parameters.rope_theta", config.f64_or("rope_theta", usual)?)?;
+    let at = if config.has("rope_parameters") { "rope_parameters" } else { "rope_scaling" };
+    let field = |name: &str| format!("{at}.{name}");
+    let kind = if config.has(&field("rope_type")) { field("rope_type") } else { field("type") };
+    let scaling = match config.str_or(&kind, "default")? {
+        "default" => None,
+        "linear" => Some(RopeScaling::Linear { factor: config.f64(&field("factor"))? }),
+        "llama3" => Some(RopeScaling::Llama3 {
+            factor: config.f64(&field("factor"))?,
+            low_freq_factor: config.f64(&field("low_freq_factor"))?,
+            high_freq_factor: config.f64(&field("high_freq_factor"))?,
+            original_positions: config.usize(&field("original_max_position_embeddings"))?,
+        }),
+        other => {
+            let message = format!("rotary positions of type `{other}` are not known");
+            return Err(config.field_error(&kind, message).help("there is `default`, `linear` and `llama3`"));
+        }
+    };
+    Ok(Rope { theta, scaling })
+}
+
+/// How far back each layer sees; `None` to the start.
+fn windows(config: &Config, layers: usize) -> Result<Vec<Option<usize>>, Diagnostic> {
+    let of_qwen = match config.str_or("model_type", "llama")? {
+        "llama" => return Ok(vec![None; layers]),
+        model_type => model_type == "qwen2",
+    };
+    if !config.has("sliding_window") || (of_qwen && !config.bool_or("use_sliding_window", false)?) {
+        return Ok(vec![None; layers]);
+    }
+    let window = config.usize("sliding_window")?;
+    let types = config.strs("layer_types")?;
+    let first = if of_qwen { config.usize_or("max_window_layers", 28)? } else { 0 };
+    let slides = |layer: usize| types.get(layer).map_or(layer >= first, |it| *it == "sliding_attention");
+    Ok((0..layers).map(|layer| slides(layer).then_some(window)).collect())
+}

@@ -1,0 +1,314 @@
+//! What a family is written with: names parameters, infers axes and emits operations at once.
+//!
+//! ```text
+//! let q = m.linear("query", "attention.self.query", x, [heads, head_dim], Bias::With);
+//! ```
+//! makes the tree node `query`, the parameters `….query.weight [heads head_dim, hidden]` and `….query.bias`
+//! with the input dim taken from `x`, and the operation. Axes that meet in an addition become one.
+
+mod error;
+mod finish;
+mod operations;
+mod unify;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::axis::{Axis, AxisId, Dim, Extent, Role};
+use super::export::{Fact, Formula};
+use super::param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
+use super::tree::NodeId;
+use super::{Arena, Block, Graph, OpId, Tree};
+use crate::tensor::DType;
+
+pub use error::{BuildError, Member};
+
+/// What a safetensors header says of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+}
+
+/// An extent, and the config field that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Size {
+    pub extent: usize,
+    pub key: Option<String>,
+}
+
+impl Size {
+    /// An extent that no config field says.
+    pub fn fixed(extent: usize) -> Self {
+        Self { extent, key: None }
+    }
+
+    pub fn keyed(key: &str, extent: usize) -> Self {
+        Self { extent, key: Some(key.into()) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    With,
+    Without,
+}
+
+/// The result of an operation while building.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value(OpId);
+
+/// Builds one [`Graph`]. Errors are collected, not returned one by one.
+pub struct Builder<'h> {
+    graph: Graph,
+    headers: Option<&'h BTreeMap<String, Header>>,
+    default_dtype: DType,
+    /// Axis unification: each axis points at one made earlier, or at itself.
+    same: Vec<AxisId>,
+    base: String,
+    name: Vec<NamePart>,
+    node: NodeId,
+    /// Name prefixes of lists, to number buffers by.
+    lists: Vec<(String, AxisId)>,
+    buffers: Vec<&'static str>,
+    used: BTreeSet<String>,
+    errors: Vec<BuildError>,
+}
+
+impl<'h> Builder<'h> {
+    /// Without headers shapes come from the config alone and every tensor is of `default_dtype`.
+    pub fn new(family: &str, headers: Option<&'h BTreeMap<String, Header>>, default_dtype: DType) -> Self {
+        let tree = Tree::default();
+        let node = tree.root();
+        let graph = Graph {
+            family: family.into(),
+            ops: Default::default(),
+            tree,
+            axes: Arena::default(),
+            params: Arena::default(),
+            sites: Arena::default(),
+            blocks: Vec::new(),
+            facts: Vec::new(),
+        };
+        Self {
+            graph,
+            headers,
+            default_dtype,
+            same: Vec::new(),
+            base: String::new(),
+            name: Vec::new(),
+            node,
+            lists: Vec::new(),
+            buffers: Vec::new(),
+            used: BTreeSet::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    // -- names
+
+    /// Sets the prefix of all names: the first candidate that a stored name begins with, else `otherwise`.
+    pub fn base(&mut self, candidates: &[&str], otherwise: &str) {
+        let starts = |prefix: &str| {
+            self.headers.is_some_and(|headers| headers.keys().any(|name| name.starts_with(prefix)))
+        };
+        let known = self.headers.is_some().then(|| candidates.iter().find(|prefix| starts(prefix)));
+        self.base = match known {
+            Some(found) => found.copied().unwrap_or("").to_string(),
+            None => otherwise.to_string(),
+        };
+        self.name = vec![NamePart::Text(self.base.clone())];
+    }
+
+    /// Builds what is named without the base prefix: heads.
+    pub fn outside_base<R>(&mut self, build: impl FnOnce(&mut Self) -> R) -> R {
+        let name = std::mem::take(&mut self.name);
+        let result = build(self);
+        self.name = name;
+        result
+    }
+
+    /// Whether the checkpoint holds the tensor (a name relative to the current prefix); `otherwise` without headers.
+    pub fn has(&self, name: &str, otherwise: bool) -> bool {
+        let full = self.full_name(name).resolve();
+        self.headers.map_or(otherwise, |headers| headers.contains_key(&full))
+    }
+
+    /// The first of these names that the checkpoint holds, or the first.
+    pub fn stored<'n>(&self, names: &[&'n str]) -> &'n str {
+        names.iter().find(|name| self.has(name, false)).or(names.first()).copied().unwrap_or_default()
+    }
+
+    /// Names ending so are buffers, not weights: carried over, not counted.
+    pub fn buffers(&mut self, suffixes: &[&'static str]) {
+        self.buffers.extend(suffixes);
+    }
+
+    fn full_name(&self, name: &str) -> Name {
+        let mut parts = self.name.clone();
+        match parts.last_mut() {
+            Some(NamePart::Text(text)) => text.push_str(name),
+            _ => parts.push(NamePart::Text(name.into())),
+        }
+        Name(parts)
+    }
+
+    // -- the tree
+
+    /// Builds what lies under a tree node.
+    pub fn scope<R>(&mut self, node: &str, build: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = self.node;
+        self.node = self.graph.tree.child(outer, node, None);
+        let result = build(self);
+        self.node = outer;
+        result
+    }
+
+    /// Residual blocks `layers[0]`, `layers[1]`, …, whose tensors are named `list.NUMBER.…`.
+    pub fn layers(
+        &mut self,
+        axis: AxisId,
+        list: &str,
+        input: Value,
+        mut build: impl FnMut(&mut Self, Value) -> Value,
+    ) -> Value {
+        let prefix = self.full_name(&format!("{list}.")).resolve();
+        self.lists.push((prefix, axis));
+        (0..self.graph.extent(axis).max).fold(input, |input, index| {
+            self.member("layers", list, axis, index, |m| {
+                let output = build(m, input);
+                m.graph.blocks.push(Block { node: m.node, input: input.0, output: output.0 });
+                output
+            })
+        })
+    }
+
+    /// Builds one element of a list of nodes and names: `experts[2]`, `….experts.2.`.
+    pub fn member<R>(
+        &mut self,
+        node: &str,
+        list: &str,
+        axis: AxisId,
+        index: usize,
+        build: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let outer = (self.node, self.name.clone());
+        self.node = self.graph.tree.child(outer.0, node, Some((axis, index)));
+        let mut name = self.full_name(&format!("{list}.")).0;
+        name.extend([NamePart::Member(axis, index), NamePart::Text(".".into())]);
+        self.name = name;
+        let result = build(self);
+        (self.node, self.name) = outer;
+        result
+    }
+
+    /// A tree node for one element of a list that is stored in one fused tensor.
+    pub fn fused_member<R>(
+        &mut self,
+        node: &str,
+        axis: AxisId,
+        index: usize,
+        build: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let outer = self.node;
+        self.node = self.graph.tree.child(outer, node, Some((axis, index)));
+        let result = build(self);
+        self.node = outer;
+        result
+    }
+
+    // -- axes
+
+    /// A new axis of the current tree node. A keyed size is also a fact about the config.
+    pub fn axis(&mut self, role: Role, size: Size) -> AxisId {
+        let axis = self.plain_axis(role, size.extent, size.key.as_deref());
+        if let Some(key) = size.key {
+            self.fact(&key, Formula::Product(vec![axis]));
+        }
+        axis
+    }
+
+    /// A new axis whose extent follows from `key`, without being its value.
+    pub fn plain_axis(&mut self, role: Role, extent: usize, key: Option<&str>) -> AxisId {
+        let axis = self.graph.axes.push(Axis {
+            role,
+            extent: Extent::exact(extent),
+            node: self.node,
+            key: key.map(Into::into),
+        });
+        self.same.push(axis);
+        axis
+    }
+
+    /// Something the config says about extents.
+    pub fn fact(&mut self, key: &str, formula: Formula) {
+        self.graph.facts.push(Fact { key: key.into(), formula });
+    }
+
+    // -- parameters
+
+    /// Declares a stored tensor and compares it with the header of that name.
+    pub fn param(&mut self, name: &str, dims: Vec<Dim>) -> ParamId {
+        let name = self.full_name(name);
+        let dtype = self.compare(&name, &dims).unwrap_or(self.default_dtype);
+        self.graph.params.push(Param { name, dtype, dims, aliases: Vec::new(), buffer: false })
+    }
+
+    /// The stored type of a tensor, which ought to have these dims.
+    fn compare(&mut self, name: &Name, dims: &[Dim]) -> Option<DType> {
+        let headers = self.headers?;
+        let tensor = name.resolve();
+        let error = match headers.get(&tensor) {
+            None => {
+                let (dims, member) = (self.graph.dims_text(dims), self.member_of(name));
+                Some(BuildError::Missing { tensor: tensor.clone(), dims, member })
+            }
+            Some(found)
+                if !dims.iter().map(|dim| self.graph.dim_extent(dim)).eq(found.shape.iter().copied()) =>
+            {
+                Some(self.misshapen(&tensor, &found.shape, dims))
+            }
+            Some(&Header { dtype, .. }) if !dtype.is_float() => {
+                Some(BuildError::NotFloat { tensor: tensor.clone(), dtype })
+            }
+            Some(_) => None,
+        };
+        self.errors.extend(error);
+        let dtype = headers.get(&tensor).map(|found| found.dtype);
+        self.used.insert(tensor);
+        dtype
+    }
+
+    /// Another stored name of a tensor, where the checkpoint has it: a tied output head.
+    pub fn alias(&mut self, param: ParamId, name: &str) {
+        if self.has(name, false) {
+            let name = self.full_name(name);
+            let dims = self.graph.params[param].dims.clone();
+            self.compare(&name, &dims);
+            self.graph.params[param].aliases.push(name.resolve());
+        }
+    }
+
+    /// Puts a weight into the tree below the current node.
+    pub fn site(&mut self, node: &str, kind: SiteKind, weight: View, bias: Option<View>) -> SiteId {
+        let node = self.graph.tree.child(self.node, node, None);
+        let weight = Weight::Dense(weight);
+        let site =
+            self.graph.sites.push(Site { node, kind, weight, bias, transposed: false, sparsity: None });
+        self.graph.tree.set_site(node, site);
+        site
+    }
+
+    /// The param of a site's dense weight.
+    pub fn weight_param(&self, site: SiteId) -> ParamId {
+        match &self.graph.sites[site].weight {
+            Weight::Dense(view) | Weight::Factored { left: view, .. } => view.param,
+        }
+    }
+
+    /// A linear weight without its operation: `name.weight [out, in]`, `name.bias [out]`.
+    pub fn linear_site(&mut self, node: &str, name: &str, out: Dim, ins: Dim, bias: Bias) -> SiteId {
+        let weight = self.param(&format!("{name}.weight"), vec![out.clone(), ins]);
+        let bias = (bias == Bias::With).then(|| View::whole(self.param(&format!("{name}.bias"), vec![out])));
+        self.site(node, SiteKind::Linear, View::whole(weight), bias)
+    }
+}

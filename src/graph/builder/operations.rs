@@ -1,0 +1,299 @@
+//! Operations of the builder: each names its parameters, infers its axes and joins the graph.
+
+use super::super::axis::{AxisId, Dim, Role};
+use super::super::op::{Activation, Attention, Experts, Op, OpNode};
+use super::super::param::{SiteId, SiteKind, View};
+use super::super::tree::NodeId;
+use super::{Bias, Builder, Value};
+
+/// What costs are for where nobody says how long texts are.
+const USUAL_TOKENS: usize = 128;
+
+impl Builder<'_> {
+    /// Adds an operation at a tree node.
+    fn push(&mut self, op: Op, node: NodeId, operands: &[Value], value: Vec<Dim>) -> Value {
+        let op = self.graph.ops.add_node(OpNode { op, node, value });
+        for (place, operand) in operands.iter().enumerate() {
+            self.graph.ops.add_edge(operand.0, op, place);
+        }
+        Value(op)
+    }
+
+    fn push_at_site(&mut self, op: Op, site: SiteId, operands: &[Value], value: Vec<Dim>) -> Value {
+        let node = self.graph.sites[site].node;
+        self.push(op, node, operands, value)
+    }
+
+    /// The dims of a value.
+    pub fn dims(&self, value: Value) -> &[Dim] {
+        &self.graph.ops[value.0].value
+    }
+
+    /// The innermost dim of a value: its features.
+    pub fn features(&self, value: Value) -> Dim {
+        self.dims(value).last().cloned().unwrap_or(Dim(Vec::new()))
+    }
+
+    fn with_features(&self, value: Value, features: Dim) -> Vec<Dim> {
+        let mut dims = self.dims(value).to_vec();
+        dims.pop();
+        dims.push(features);
+        dims
+    }
+
+    /// The text's token ids, `[tokens]`: as many as usual where there are positions for them, until others are stated.
+    pub fn token_ids(&mut self, positions: usize) -> Value {
+        let tokens = positions.min(USUAL_TOKENS);
+        let tokens = self.plain_axis(Role::Tokens, tokens, None);
+        self.push(Op::TokenIds, self.node, &[], vec![tokens.into()])
+    }
+
+    /// A picture, `[channels, height, width]`.
+    pub fn pixels(&mut self, channels: AxisId, height: usize, width: usize) -> Value {
+        let height = self.plain_axis(Role::Height, height, None);
+        let width = self.plain_axis(Role::Width, width, None);
+        self.push(Op::Pixels, self.node, &[], vec![channels.into(), height.into(), width.into()])
+    }
+
+    /// A table looked up by token id.
+    pub fn embedding(
+        &mut self,
+        node: &str,
+        name: &str,
+        ids: Value,
+        rows: AxisId,
+        hidden: AxisId,
+    ) -> (Value, SiteId) {
+        let site = self.table(node, name, rows, hidden);
+        let mut dims = self.dims(ids).to_vec();
+        dims.push(hidden.into());
+        (self.push_at_site(Op::Embedding(site), site, &[ids], dims), site)
+    }
+
+    /// A table without its operation: `name.weight [rows, hidden]`.
+    pub fn table(&mut self, node: &str, name: &str, rows: AxisId, hidden: AxisId) -> SiteId {
+        let weight = self.param(&format!("{name}.weight"), vec![rows.into(), hidden.into()]);
+        self.site(node, SiteKind::Embedding, View::whole(weight), None)
+    }
+
+    /// Adds rows of a position table to `x`.
+    pub fn add_positions(&mut self, x: Value, table: SiteId, offset: usize) -> Value {
+        let dims = self.dims(x).to_vec();
+        let rows = self.push_at_site(Op::Positions { table, offset }, table, &[x], dims);
+        self.join_table(x, table);
+        self.add(x, rows)
+    }
+
+    /// Adds row 0 of a segment table to `x`.
+    pub fn add_types(&mut self, x: Value, table: SiteId) -> Value {
+        let dims = self.dims(x).to_vec();
+        let row = self.push_at_site(Op::Types(table), table, &[x], dims);
+        self.join_table(x, table);
+        self.add(x, row)
+    }
+
+    fn join_table(&mut self, x: Value, table: SiteId) {
+        let param = self.weight_param(table);
+        let features = self.graph.params[param].dims.last().cloned().expect("a table has two dims");
+        let x = self.features(x);
+        self.unify_dims(&x, &features);
+    }
+
+    /// `name.weight [out, in]` and `name.bias [out]` applied to `x`.
+    pub fn linear(&mut self, node: &str, name: &str, x: Value, out: impl Into<Dim>, bias: Bias) -> Value {
+        let (out, ins) = (out.into(), self.features(x));
+        let site = self.linear_site(node, name, out.clone(), ins, bias);
+        self.apply_linear(site, x, out)
+    }
+
+    /// A linear operation over a site that is there already.
+    pub fn apply_linear(&mut self, site: SiteId, x: Value, out: Dim) -> Value {
+        let dims = self.with_features(x, out);
+        self.push_at_site(Op::Linear(site), site, &[x], dims)
+    }
+
+    /// A linear to the rows of a table of words. Where it is tied, the table is its weight, which the checkpoint may
+    /// hold a second time as `name.weight`. Of its possible names the bias has the first that is stored.
+    pub fn word_linear(
+        &mut self,
+        node: &str,
+        table: SiteId,
+        tied: bool,
+        name: &str,
+        biases: &[&str],
+        x: Value,
+    ) -> Value {
+        let rows = self.rows(table);
+        let weight = if tied {
+            let weight = self.weight_param(table);
+            self.join_table(x, table);
+            self.alias(weight, &format!("{name}.weight"));
+            weight
+        } else {
+            let features = self.features(x);
+            self.param(&format!("{name}.weight"), vec![rows.clone(), features])
+        };
+        let bias = (!biases.is_empty()).then(|| {
+            let stored = self.stored(biases);
+            let bias = self.param(stored, vec![rows.clone()]);
+            biases.iter().filter(|name| **name != stored).for_each(|name| self.alias(bias, name));
+            View::whole(bias)
+        });
+        let site = self.site(node, SiteKind::Linear, View::whole(weight), bias);
+        self.apply_linear(site, x, rows)
+    }
+
+    /// What a table has a row for.
+    pub fn rows(&self, table: SiteId) -> Dim {
+        let param = self.weight_param(table);
+        self.graph.params[param].dims.first().cloned().expect("a table has two dims")
+    }
+
+    /// A linear that stores its weight as `[in, out]` (GPT-2's `Conv1D`).
+    pub fn transposed_linear(&mut self, node: &str, name: &str, x: Value, out: impl Into<Dim>) -> Value {
+        let (out, ins) = (out.into(), self.features(x));
+        let weight = self.param(&format!("{name}.weight"), vec![ins, out.clone()]);
+        let bias = self.param(&format!("{name}.bias"), vec![out.clone()]);
+        let site = self.site(node, SiteKind::Linear, View::whole(weight), Some(View::whole(bias)));
+        self.graph.sites[site].transposed = true;
+        self.apply_linear(site, x, out)
+    }
+
+    /// Several linears of equal output dims in one transposed tensor `[in, part out]`, a tree node a part.
+    pub fn transposed_fused<const N: usize>(
+        &mut self,
+        nodes: [&str; N],
+        name: &str,
+        x: Value,
+        part: Role,
+        out: Dim,
+    ) -> [Value; N] {
+        let parts = self.plain_axis(part, N, None);
+        let fused = Dim::new(std::iter::once(parts).chain(out.0.iter().copied()));
+        let ins = self.features(x);
+        let weight = self.param(&format!("{name}.weight"), vec![ins, fused.clone()]);
+        let bias = self.param(&format!("{name}.bias"), vec![fused]);
+        let mut index = 0;
+        nodes.map(|node| {
+            let part = |param| View { param, fixed: vec![(parts, index)] };
+            let (weight, bias) = (part(weight), part(bias));
+            index += 1;
+            let site = self.site(node, SiteKind::Linear, weight, Some(bias));
+            self.graph.sites[site].transposed = true;
+            self.apply_linear(site, x, out.clone())
+        })
+    }
+
+    /// Non-overlapping patches: `name.weight [hidden, channels, height, width]`, flattened to `tokens`.
+    pub fn patches(
+        &mut self,
+        node: &str,
+        name: &str,
+        x: Value,
+        size: usize,
+        tokens: usize,
+        hidden: AxisId,
+    ) -> Value {
+        let channels = self.dims(x).first().cloned().expect("a picture has channels");
+        let height = self.plain_axis(Role::Height, size, Some("patch_size"));
+        let width = self.plain_axis(Role::Width, size, Some("patch_size"));
+        let dims = vec![hidden.into(), channels, height.into(), width.into()];
+        let weight = self.param(&format!("{name}.weight"), dims);
+        let bias = self.param(&format!("{name}.bias"), vec![hidden.into()]);
+        let site = self.site(node, SiteKind::Conv, View::whole(weight), Some(View::whole(bias)));
+        let tokens = self.plain_axis(Role::Tokens, tokens, None);
+        self.push_at_site(Op::Patches(site), site, &[x], vec![tokens.into(), hidden.into()])
+    }
+
+    /// Puts learned tokens `name [1, 1, hidden]` in front of `x`, which then has `tokens` tokens.
+    pub fn prepend(&mut self, node: &str, name: &str, x: Value, tokens: usize) -> Value {
+        let (one, hidden) = (Dim(Vec::new()), self.features(x));
+        let token = self.param(name, vec![one.clone(), one, hidden.clone()]);
+        let site = self.site(node, SiteKind::Token, View::whole(token), None);
+        let tokens = self.plain_axis(Role::Tokens, tokens, None);
+        self.push_at_site(Op::Prepend(site), site, &[x], vec![tokens.into(), hidden])
+    }
+
+    /// A free table of positions `name [1, positions, hidden]`, added to `x`.
+    pub fn add_position_rows(&mut self, node: &str, name: &str, x: Value, positions: AxisId) -> Value {
+        let rows = self.param(name, vec![Dim(Vec::new()), positions.into(), self.features(x)]);
+        let site = self.site(node, SiteKind::Embedding, View::whole(rows), None);
+        self.add_positions(x, site, 0)
+    }
+
+    pub fn layer_norm(&mut self, node: &str, name: &str, x: Value, eps: f64) -> Value {
+        let features = self.features(x);
+        // Files converted from TensorFlow, bert-base-uncased among them, call them so.
+        let gamma = self.has(&format!("{name}.gamma"), false);
+        let (weight, bias) = if gamma { ("gamma", "beta") } else { ("weight", "bias") };
+        let weight = self.param(&format!("{name}.{weight}"), vec![features.clone()]);
+        let bias = self.param(&format!("{name}.{bias}"), vec![features]);
+        let site = self.site(node, SiteKind::Norm, View::whole(weight), Some(View::whole(bias)));
+        let dims = self.dims(x).to_vec();
+        self.push_at_site(Op::LayerNorm { site, eps }, site, &[x], dims)
+    }
+
+    pub fn rms_norm(&mut self, node: &str, name: &str, x: Value, eps: f64) -> Value {
+        let features = self.features(x);
+        let weight = self.param(&format!("{name}.weight"), vec![features]);
+        let site = self.site(node, SiteKind::Norm, View::whole(weight), None);
+        let dims = self.dims(x).to_vec();
+        self.push_at_site(Op::RmsNorm { site, eps }, site, &[x], dims)
+    }
+
+    pub fn activation(&mut self, activation: Activation, x: Value) -> Value {
+        let dims = self.dims(x).to_vec();
+        self.push(Op::Activation(activation), self.node, &[x], dims)
+    }
+
+    /// Queries `[tokens, (kv_heads group) head_dim]`, keys and values `[tokens, kv_heads head_dim]`.
+    pub fn attention(&mut self, attention: Attention, query: Value, key: Value, value: Value) -> Value {
+        let dims = self.dims(query).to_vec();
+        self.push(Op::Attention(attention), self.node, &[query, key, value], dims)
+    }
+
+    pub fn experts(&mut self, experts: Experts, x: Value) -> Value {
+        let dims = self.dims(x).to_vec();
+        self.push(Op::Experts(experts), self.node, &[x], dims)
+    }
+
+    /// The axes of both become one.
+    pub fn add(&mut self, left: Value, right: Value) -> Value {
+        self.join(Op::Add, left, right)
+    }
+
+    pub fn multiply(&mut self, left: Value, right: Value) -> Value {
+        self.join(Op::Multiply, left, right)
+    }
+
+    pub fn scale(&mut self, factor: f64, x: Value) -> Value {
+        let dims = self.dims(x).to_vec();
+        self.push(Op::Scale(factor), self.node, &[x], dims)
+    }
+
+    fn join(&mut self, op: Op, left: Value, right: Value) -> Value {
+        let (dims, others) = (self.dims(left).to_vec(), self.dims(right).to_vec());
+        for (left, right) in dims.iter().zip(&others) {
+            self.unify_dims(left, right);
+        }
+        self.push(op, self.node, &[left, right], dims)
+    }
+
+    /// The first token's row.
+    pub fn first(&mut self, x: Value) -> Value {
+        let features = self.features(x);
+        self.push(Op::First, self.node, &[x], vec![features])
+    }
+
+    /// The last token's row.
+    pub fn last(&mut self, x: Value) -> Value {
+        let features = self.features(x);
+        self.push(Op::Last, self.node, &[x], vec![features])
+    }
+
+    /// Names a result of the model.
+    pub fn output(&mut self, name: &str, x: Value) {
+        let dims = self.dims(x).to_vec();
+        self.push(Op::Output(name.into()), self.node, &[x], dims);
+    }
+}

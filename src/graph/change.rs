@@ -1,0 +1,251 @@
+//! What passes do to a graph: keep some elements of an axis, bound an axis, factor a weight, change a type.
+
+use petgraph::Direction;
+use petgraph::visit::EdgeRef;
+
+use super::axis::{Axis, AxisId, Dim, Extent, Role};
+use super::op::Op;
+use super::param::{Name, NamePart, Param, SiteId, Sparsity, View, Weight};
+use super::tree::NodeId;
+use super::{Graph, OpId, ParamId};
+use crate::tensor::DType;
+
+/// A part of a factored weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Left,
+    Right,
+}
+
+impl Part {
+    /// `query.weight` becomes `query.weight_left`.
+    fn name(self, dense: &Name) -> Name {
+        match self {
+            Part::Left => dense.with_suffix("weight", "weight_left"),
+            Part::Right => dense.with_suffix("weight", "weight_right"),
+        }
+    }
+}
+
+impl Graph {
+    /// Keeps the elements `keep` (ascending) of an axis, in every tensor, name, operation and place of the tree.
+    pub fn keep(&mut self, axis: AxisId, keep: &[usize]) {
+        debug_assert!(keep.is_sorted(), "kept elements stay in order");
+        let renumber = |index: usize| keep.binary_search(&index).ok();
+        if keep.len() < self.axes[axis].extent.max {
+            self.forget_sparsity(axis);
+        }
+        self.axes[axis].extent = Extent::exact(keep.len());
+        if self.axes[axis].role.is_list() {
+            self.drop_members(axis, renumber);
+            self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
+            self.forget_unused_axes();
+        }
+    }
+
+    /// Says that an axis will have an extent within bounds, while which elements stay is not known.
+    ///
+    /// Of axes whose elements are whole tensors the last ones are taken out, to stand for those that will be.
+    pub fn resize(&mut self, axis: AxisId, extent: Extent) {
+        let keep: Vec<usize> = (0..extent.max).collect();
+        self.keep(axis, &keep);
+        self.axes[axis].extent = extent;
+    }
+
+    /// Elements of the axis go. A pattern holds for the outputs that are left, but not in groups that lose inputs;
+    /// a number of zeros holds for the matrix that was counted.
+    fn forget_sparsity(&mut self, axis: AxisId) {
+        let ends = |graph: &Self, id: SiteId| {
+            let (outs, ins) = graph.site_dims(id);
+            match graph.sites[id].sparsity {
+                Some(Sparsity::Pattern { .. }) => ins.contains(axis),
+                Some(Sparsity::Zeros(_)) => ins.contains(axis) || outs.contains(axis),
+                None => false,
+            }
+        };
+        let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
+        ended.into_iter().for_each(|id| self.sites[id].sparsity = None);
+    }
+
+    fn drop_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> Option<usize>) {
+        let gone = |&(of, index): &(AxisId, usize)| of == axis && renumber(index).is_none();
+        let nodes: Vec<NodeId> = self
+            .tree
+            .iter()
+            .filter(|(_, node)| node.member.as_ref().is_some_and(gone))
+            .map(|(id, _)| id)
+            .collect();
+        for node in nodes {
+            if self.tree.get(node).is_some() {
+                self.drop_node(node);
+            }
+        }
+        self.params.retain(|_, param| !param.name.members().any(|member| gone(&member)));
+        let dead: Vec<SiteId> = self
+            .sites
+            .iter()
+            .filter(|(_, site)| site.views().any(|view| view.fixed.iter().any(gone)))
+            .map(|(id, _)| id)
+            .collect();
+        for site in dead {
+            let node = self.sites[site].node;
+            if self.tree.get(node).is_some() {
+                self.drop_node(node);
+            }
+        }
+        self.drop_experts();
+    }
+
+    /// Takes out a tree node with the blocks, operations and sites below it.
+    fn drop_node(&mut self, node: NodeId) {
+        let below = self.tree.below(node);
+        for block in self.blocks.clone() {
+            if below.contains(&block.node) {
+                self.bypass(block.output, block.input);
+            }
+        }
+        self.blocks.retain(|block| !below.contains(&block.node));
+        let removed = self.tree.remove(node);
+        self.ops.retain_nodes(|ops, op| !removed.contains(&ops[op].node));
+        self.sites.retain(|_, site| !removed.contains(&site.node));
+    }
+
+    /// Lets users of `output`, blocks among them, read `input` instead.
+    fn bypass(&mut self, output: OpId, input: OpId) {
+        let users: Vec<(OpId, usize)> = self
+            .ops
+            .edges_directed(output, Direction::Outgoing)
+            .map(|edge| (edge.target(), *edge.weight()))
+            .collect();
+        for (user, operand) in users {
+            self.ops.add_edge(input, user, operand);
+        }
+        for block in &mut self.blocks {
+            if block.input == output {
+                block.input = input;
+            }
+        }
+    }
+
+    fn drop_experts(&mut self) {
+        let sites = &self.sites;
+        for op in self.ops.node_weights_mut() {
+            if let Op::Experts(experts) = &mut op.op {
+                experts.experts.retain(|expert| expert.sites().all(|site| sites.get(site).is_some()));
+            }
+        }
+    }
+
+    fn renumber_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> usize) {
+        self.tree.renumber(axis, &renumber);
+        for (_, param) in self.params.iter_mut() {
+            for part in &mut param.name.0 {
+                if let NamePart::Member(of, index) = part
+                    && *of == axis
+                {
+                    *index = renumber(*index);
+                }
+            }
+        }
+        for (_, site) in self.sites.iter_mut() {
+            for (of, index) in site.views_mut().flat_map(|view| &mut view.fixed) {
+                if *of == axis {
+                    *index = renumber(*index);
+                }
+            }
+        }
+    }
+
+    /// Axes of dropped layers and experts go, and what the config said of them.
+    fn forget_unused_axes(&mut self) {
+        let tree = &self.tree;
+        self.axes.retain(|_, axis| tree.get(axis.node).is_some());
+        let axes = &self.axes;
+        self.facts.retain(|fact| fact.formula.axes().all(|axis| axes.get(axis).is_some()));
+    }
+
+    /// Whether the weight of a site is a tensor of its own: not tied, not fused with others, not factored already.
+    pub fn can_factor(&self, site: SiteId) -> bool {
+        let Weight::Dense(view) = &self.sites[site].weight else { return false };
+        let readers = self.sites.iter().flat_map(|(_, site)| site.views());
+        view.fixed.is_empty() && readers.filter(|other| other.param == view.param).count() == 1
+    }
+
+    /// Replaces a dense linear weight by `left [out, rank]` times `right [rank, in]`, named after it.
+    ///
+    /// The new axis comes back; `None`, and nothing changes, where the site [can not](Self::can_factor) be factored.
+    pub fn factor(&mut self, site: SiteId, rank: Extent) -> Option<AxisId> {
+        if !self.can_factor(site) {
+            return None;
+        }
+        let Weight::Dense(view) = self.sites[site].weight.clone() else { return None };
+        let node = self.sites[site].node;
+        let (out, ins) = self.matrix_dims(&view, self.sites[site].transposed);
+        let rank = self.axes.push(Axis { role: Role::Rank, extent: rank, node, key: None });
+        let dense = self.params.remove(view.param)?;
+        let mut part = |side: Part, dims: Vec<Dim>| -> View {
+            let name = side.name(&dense.name);
+            View::whole(self.params.push(Param { name, dims, aliases: Vec::new(), ..dense.clone() }))
+        };
+        let left = part(Part::Left, vec![out, rank.into()]);
+        let right = part(Part::Right, vec![rank.into(), ins]);
+        let site = &mut self.sites[site];
+        site.weight = Weight::Factored { left, right };
+        // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
+        site.transposed = false;
+        site.sparsity = None;
+        Some(rank)
+    }
+
+    /// Changes the storage type of a float parameter.
+    pub fn cast(&mut self, param: ParamId, dtype: DType) {
+        if self.params[param].dtype.is_float() {
+            self.params[param].dtype = dtype;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Bias, Builder, Size};
+
+    /// `up [neurons, hidden]`, `down [hidden, neurons]`.
+    fn mlp() -> (Graph, AxisId, [SiteId; 2]) {
+        let mut m = Builder::new("toy", None, DType::F32);
+        let ids = m.token_ids(4);
+        let hidden = m.axis(Role::Hidden, Size::fixed(4));
+        let rows = m.axis(Role::Vocab, Size::fixed(5));
+        let (x, _) = m.embedding("embeddings", "embed", ids, rows, hidden);
+        let neurons = m.axis(Role::Neurons, Size::fixed(8));
+        let up = m.linear("up", "up", x, neurons, Bias::Without);
+        m.linear("down", "down", up, hidden, Bias::Without);
+        let graph = m.finish().unwrap();
+        let places = graph.places();
+        let sites = ["up", "down"].map(|path| places.site(path).unwrap());
+        (graph, neurons, sites)
+    }
+
+    #[test]
+    fn a_pattern_ends_where_inputs_go_and_a_count_of_zeros_where_anything_does() {
+        for sparsity in [Sparsity::Pattern { keep: 2, of: 4 }, Sparsity::Zeros(16)] {
+            let (mut graph, neurons, [up, down]) = mlp();
+            graph.sites[up].sparsity = Some(sparsity);
+            graph.sites[down].sparsity = Some(sparsity);
+            graph.keep(neurons, &[0, 1, 2, 3, 4, 5, 6, 7]);
+            assert_eq!([up, down].map(|id| graph.sites[id].sparsity), [Some(sparsity); 2]);
+            graph.keep(neurons, &[0, 1, 3, 4]);
+            let pattern = matches!(sparsity, Sparsity::Pattern { .. });
+            assert_eq!(graph.sites[up].sparsity, pattern.then_some(sparsity));
+            assert_eq!(graph.sites[down].sparsity, None);
+        }
+    }
+
+    #[test]
+    fn factors_are_dense() {
+        let (mut graph, _, [up, _]) = mlp();
+        graph.sites[up].sparsity = Some(Sparsity::Zeros(3));
+        graph.factor(up, Extent::exact(2));
+        assert_eq!(graph.sites[up].sparsity, None);
+    }
+}

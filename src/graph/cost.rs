@@ -1,0 +1,214 @@
+//! What a graph costs: parameters, multiply-accumulates, bytes. Intervals while extents are.
+//!
+//! MACs count the products of linear, convolution and attention operations (scores and values; causal ones in full).
+//! Norms, activations, softmax, biases and lookups are not counted; a patch embedding counts its patches.
+//! One MAC is two FLOPs.
+
+use std::collections::BTreeSet;
+use std::ops::{Add, Mul};
+
+use serde::{Deserialize, Serialize};
+
+use super::axis::{AxisId, Dim, Extent, Role};
+use super::between::Between;
+use super::op::{Expert, Experts, Op};
+use super::param::{Param, SiteId, Weight};
+use super::tree::NodeId;
+use super::{Graph, OpId};
+
+/// Costs of a graph or of a part of it, for one input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Stored weights; a tied one counts once, buffers do not count.
+    pub params: Between,
+    /// Multiply-accumulates of one forward pass.
+    pub macs: Between,
+    /// Bytes of the stored weights.
+    pub bytes: Between,
+    /// Bytes of the values that operations make, in f32.
+    pub activation_bytes: Between,
+}
+
+impl Cost {
+    pub fn flops(&self) -> Between {
+        self.macs * 2
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            params: self.params + other.params,
+            macs: self.macs + other.macs,
+            bytes: self.bytes + other.bytes,
+            activation_bytes: self.activation_bytes + other.activation_bytes,
+        }
+    }
+}
+
+/// Costs of every part of a tree, by its top node.
+#[derive(Debug, Clone)]
+pub struct Costs(Vec<Cost>);
+
+impl std::ops::Index<NodeId> for Costs {
+    type Output = Cost;
+
+    fn index(&self, node: NodeId) -> &Cost {
+        &self.0[node.index()]
+    }
+}
+
+impl Graph {
+    /// The whole model's cost for a batch.
+    pub fn cost(&self, batch: u64) -> Cost {
+        self.costs(batch)[self.tree.root()]
+    }
+
+    /// What lies at each tree node and below. A tied weight counts where its first site is.
+    pub fn costs(&self, batch: u64) -> Costs {
+        let mut costs = vec![Cost::default(); self.tree.bound()];
+        self.add_storage(&mut costs);
+        for op in self.ops.node_indices() {
+            for (node, macs) in self.macs_by_node(op) {
+                costs[node.index()].macs += macs * batch;
+            }
+            let made = &self.ops[op];
+            costs[made.node.index()].activation_bytes += self.product(&made.value) * 4 * batch;
+        }
+        for node in self.tree.below(self.tree.root()).into_iter().rev() {
+            if let Some(parent) = self.tree[node].parent {
+                costs[parent.index()] = costs[parent.index()] + costs[node.index()];
+            }
+        }
+        Costs(costs)
+    }
+
+    /// Each stored weight once: at the first site that reads it, a fused one part by part.
+    fn add_storage(&self, costs: &mut [Cost]) {
+        let mut add = |node: NodeId, param: &Param, elements: Between| {
+            if !param.buffer {
+                costs[node.index()].params += elements;
+                costs[node.index()].bytes += elements * param.dtype.size() as u64;
+            }
+        };
+        let mut read = vec![false; self.params.bound()];
+        let mut parts = BTreeSet::new();
+        for (_, site) in self.sites.iter() {
+            for view in site.views() {
+                let param = &self.params[view.param];
+                let first = match view.fixed.is_empty() {
+                    true => !read[view.param.index()],
+                    false => parts.insert((view.param, &view.fixed)),
+                };
+                read[view.param.index()] = true;
+                if first {
+                    add(site.node, param, self.product(&self.free_dims(view)));
+                }
+            }
+        }
+        for (_, param) in self.params.iter().filter(|(id, _)| !read[id.index()]) {
+            add(self.tree.root(), param, self.product(&param.dims));
+        }
+    }
+
+    /// Multiply-accumulates of an operation for one sample, where they belong: those of an expert at its node.
+    fn macs_by_node(&self, op: OpId) -> Vec<(NodeId, Between)> {
+        let made = &self.ops[op];
+        let Op::Experts(experts) = &made.op else { return vec![(made.node, self.macs(op))] };
+        let rows = self.rows(&made.value);
+        let router = std::iter::once((experts.router, rows * self.matrix_macs(experts.router)));
+        let each = experts.experts.iter().flat_map(Expert::sites);
+        let each = each.map(|site| (site, self.shared(rows * self.matrix_macs(site), experts)));
+        router.chain(each).map(|(site, macs)| (self.sites[site].node, macs)).collect()
+    }
+
+    /// Multiply-accumulates of one operation for one sample.
+    pub fn macs(&self, op: OpId) -> Between {
+        let made = &self.ops[op];
+        match &made.op {
+            Op::Linear(site) | Op::Patches(site) => self.rows(&made.value) * self.matrix_macs(*site),
+            Op::Attention(_) => self.attention_macs(op),
+            Op::Experts(_) => self.macs_by_node(op).into_iter().map(|(_, macs)| macs).sum(),
+            Op::TokenIds
+            | Op::Pixels
+            | Op::Embedding(_)
+            | Op::Positions { .. }
+            | Op::Types(_)
+            | Op::Prepend(_)
+            | Op::LayerNorm { .. }
+            | Op::RmsNorm { .. }
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Multiply
+            | Op::Scale(_)
+            | Op::First
+            | Op::Mean
+            | Op::Last
+            | Op::Output(_) => Between::default(),
+        }
+    }
+
+    /// Scores and values: each `query tokens x key tokens x (heads head_dim)`.
+    fn attention_macs(&self, op: OpId) -> Between {
+        let operands = self.operands(op);
+        let (Some(&query), Some(&key)) = (operands.first(), operands.get(1)) else {
+            return Between::default();
+        };
+        let query = &self.ops[query].value;
+        let key = &self.ops[key].value;
+        let width = query.last().map_or(Between::exact(1), |dim| self.dim(dim));
+        self.rows(query) * self.rows(key) * width * 2
+    }
+
+    /// The share of a product that an expert does: `top_k` of them run for a token.
+    fn shared(&self, macs: Between, experts: &Experts) -> Between {
+        let count = experts.experts.len().max(1) as u64;
+        let active = (experts.top_k as u64).min(count);
+        let share = |macs: u64| macs.saturating_mul(active) / count;
+        Between { min: share(macs.min), max: share(macs.max) }
+    }
+
+    /// Products for one row of inputs.
+    fn matrix_macs(&self, site: SiteId) -> Between {
+        match &self.sites[site].weight {
+            Weight::Dense(view) => self.product(&self.free_dims(view)),
+            Weight::Factored { left, right } => {
+                self.product(&self.free_dims(left)) + self.product(&self.free_dims(right))
+            }
+        }
+    }
+
+    /// Rows of a value: all dims but the last, except that a value without tokens is one row.
+    fn rows(&self, value: &[Dim]) -> Between {
+        match value.split_last() {
+            Some((_, rows)) => self.product(rows),
+            None => Between::exact(1),
+        }
+    }
+
+    fn product(&self, dims: &[Dim]) -> Between {
+        dims.iter().map(|dim| self.dim(dim)).fold(Between::exact(1), Mul::mul)
+    }
+
+    fn dim(&self, dim: &Dim) -> Between {
+        dim.0.iter().map(|&axis| Between::from(self.extent(axis))).fold(Between::exact(1), Mul::mul)
+    }
+
+    /// The axis of text tokens, whose extent the input decides; none for pictures.
+    pub fn text_tokens(&self) -> Option<AxisId> {
+        self.ops.node_weights().find_map(|op| match (&op.op, op.value.as_slice()) {
+            (Op::TokenIds, [tokens]) => tokens.0.first().copied(),
+            _ => None,
+        })
+    }
+
+    /// States the input that costs are for: the number of tokens of a text. Pictures have theirs from the config.
+    pub fn set_tokens(&mut self, tokens: usize) {
+        if let Some(axis) = self.text_tokens() {
+            debug_assert_eq!(self.axes[axis].role, Role::Tokens);
+            self.axes[axis].extent = Extent::exact(tokens);
+        }
+    }
+}

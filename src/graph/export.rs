@@ -1,0 +1,131 @@
+//! Whether the architecture's own config can state the extents of a graph, and what it then says.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Graph;
+use super::axis::{Axis, AxisId};
+
+/// One thing that the architecture's config says about extents.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fact {
+    /// A field of `config.json`, dots for nested ones.
+    pub key: String,
+    pub formula: Formula,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Formula {
+    /// The field is the product of these extents: `num_attention_heads = kv_heads group`.
+    Product(Vec<AxisId>),
+    /// The field is not written; the code derives this extent as `numerator / key`, as BERT does its head width.
+    Quotient { numerator: String, of: AxisId },
+    /// The field lists something for each element of the axis; entries go with their elements.
+    Each(AxisId),
+}
+
+impl Formula {
+    /// The axes whose disappearance takes the fact along.
+    pub(super) fn axes(&self) -> impl Iterator<Item = AxisId> {
+        let (product, one) = match self {
+            Formula::Product(axes) => (axes.as_slice(), None),
+            Formula::Quotient { of, .. } => (&[][..], Some(*of)),
+            Formula::Each(_) => (&[][..], None),
+        };
+        product.iter().copied().chain(one)
+    }
+}
+
+impl Formula {
+    pub(super) fn map_axes(&mut self, map: impl Fn(AxisId) -> AxisId) {
+        match self {
+            Formula::Product(axes) => axes.iter_mut().for_each(|axis| *axis = map(*axis)),
+            Formula::Quotient { of, .. } => *of = map(*of),
+            Formula::Each(axis) => *axis = map(*axis),
+        }
+    }
+}
+
+/// Why the architecture's own config cannot state a graph.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CannotSay {
+    /// The config field that would have to.
+    pub key: String,
+    pub why: String,
+}
+
+impl Graph {
+    /// The config fields as this graph needs them, or every reason why they cannot say it.
+    pub fn config_fields(&self) -> Result<BTreeMap<String, usize>, Vec<CannotSay>> {
+        let mut said: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+        let mut cannot = Vec::new();
+        for Fact { key, formula } in &self.facts {
+            let Formula::Product(axes) = formula else { continue };
+            match self.known_product(axes) {
+                Err(axis) => cannot.push(CannotSay { key: key.clone(), why: self.not_known(axis) }),
+                Ok(extent) => {
+                    let place = self.product_path(axes);
+                    let first = said.entry(key).or_insert((extent, place.clone()));
+                    if first.0 != extent {
+                        let why = format!("{place} is {extent}, {} is {}", first.1, first.0);
+                        cannot.push(CannotSay { key: key.clone(), why });
+                    }
+                }
+            }
+        }
+        let fields: BTreeMap<String, usize> =
+            said.into_iter().map(|(key, (extent, _))| (key.to_string(), extent)).collect();
+        cannot.extend(self.broken_quotients(&fields));
+        cannot.extend(self.factored());
+        cannot.sort();
+        cannot.dedup_by(|later, first| later.key == first.key);
+        if cannot.is_empty() { Ok(fields) } else { Err(cannot) }
+    }
+
+    /// `layers[3].attention.kv_heads x group`.
+    fn product_path(&self, axes: &[AxisId]) -> String {
+        let Some((&first, rest)) = axes.split_first() else { return String::new() };
+        rest.iter().fold(self.axis_path(first), |path, &axis| format!("{path} x {}", self.axes[axis].role))
+    }
+
+    fn not_known(&self, axis: AxisId) -> String {
+        let Axis { node, role, extent, .. } = &self.axes[axis];
+        match self.tree.above(*node).any(|node| self.tree[node].member.is_some()) {
+            true => format!("{role} will differ by layer, by {extent} in `{}`", self.tree.path(*node)),
+            false => format!("{role} will be {extent}"),
+        }
+    }
+
+    fn known_product(&self, axes: &[AxisId]) -> Result<usize, AxisId> {
+        axes.iter().try_fold(1, |product, &axis| {
+            self.extent(axis).known().map(|extent| usize::saturating_mul(product, extent)).ok_or(axis)
+        })
+    }
+
+    fn broken_quotients(&self, fields: &BTreeMap<String, usize>) -> Vec<CannotSay> {
+        let check = |fact: &Fact| {
+            let Formula::Quotient { numerator, of } = &fact.formula else { return None };
+            let (over, under) = (fields.get(numerator)?, fields.get(&fact.key)?);
+            let is = self.extent(*of).known()?;
+            (*under == 0 || *over != is.saturating_mul(*under)).then(|| CannotSay {
+                key: fact.key.clone(),
+                why: format!(
+                    "{role} is {is}, and this architecture takes `{numerator} / {key}` = {over} / {under} for it",
+                    role = self.axes[*of].role,
+                    key = fact.key,
+                ),
+            })
+        };
+        self.facts.iter().filter_map(check).collect()
+    }
+
+    fn factored(&self) -> Option<CannotSay> {
+        let is_factored = |site: &super::Site| matches!(site.weight, super::Weight::Factored { .. });
+        self.sites.iter().any(|(_, site)| is_factored(site)).then(|| CannotSay {
+            key: "architectures".into(),
+            why: "factored weights are two tensors where the architecture has one".into(),
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! A model as the compiler sees it: operations joined by values, every dimension an axis. Nothing here holds weights.
+//!
+//! A query weight is `[heads head_dim, hidden]`. Removing a head is one change of one axis, and every tensor that
+//! carries the axis follows: rows of query, key and value, their biases, columns of the output projection.
+//! Layers and experts are axes too; their elements are whole tensors, whose names carry their number.
+
+mod arena;
+mod axis;
+mod between;
+mod builder;
+mod change;
+mod cost;
+mod export;
+mod layout;
+mod op;
+mod param;
+mod places;
+mod tree;
+
+use std::collections::BTreeSet;
+
+use petgraph::stable_graph::{NodeIndex, StableDiGraph};
+use petgraph::visit::EdgeRef;
+use serde::{Deserialize, Serialize};
+
+pub use arena::{Arena, Id};
+pub use axis::{Axis, AxisId, Dim, Extent, Role};
+pub use between::Between;
+pub use builder::{Bias, BuildError, Builder, Header, Member, Size, Value};
+pub use change::Part;
+pub use cost::{Cost, Costs};
+pub use export::{CannotSay, Fact, Formula};
+pub use layout::Factors;
+pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
+pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
+pub use places::Places;
+pub use tree::{Node, NodeId, Tree};
+
+/// The number of an operation.
+pub type OpId = NodeIndex;
+
+/// See the module's text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Graph {
+    /// The family that it came from, for people: `bert`, `llama`.
+    pub family: String,
+    /// An edge's number is the place of the operand.
+    pub ops: StableDiGraph<OpNode, usize>,
+    pub tree: Tree,
+    pub axes: Arena<Axis>,
+    pub params: Arena<Param>,
+    pub sites: Arena<Site>,
+    /// Residual blocks, which can be taken out: their input then stands for their output.
+    pub blocks: Vec<Block>,
+    /// How the architecture's config states the extents.
+    pub facts: Vec<Fact>,
+}
+
+/// A layer: the operations under a tree node between one value and the next of equal dims.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    pub node: NodeId,
+    pub input: OpId,
+    pub output: OpId,
+}
+
+impl Graph {
+    pub fn extent(&self, axis: AxisId) -> Extent {
+        self.axes[axis].extent
+    }
+
+    /// Operands of an operation, in their order.
+    pub fn operands(&self, op: OpId) -> Vec<OpId> {
+        let mut edges: Vec<(usize, OpId)> = self
+            .ops
+            .edges_directed(op, petgraph::Direction::Incoming)
+            .map(|edge| (*edge.weight(), edge.source()))
+            .collect();
+        edges.sort_unstable();
+        edges.into_iter().map(|(_, operand)| operand).collect()
+    }
+
+    /// Operations, operands before users, in one fixed order.
+    pub fn schedule(&self) -> Vec<OpId> {
+        petgraph::algo::toposort(&self.ops, None).expect("a model's graph has no cycle")
+    }
+
+    /// `layers[3].attention.heads`: where the axis is, and what it counts.
+    pub fn axis_path(&self, axis: AxisId) -> String {
+        let Axis { node, role, .. } = &self.axes[axis];
+        match self.tree.path(*node) {
+            path if path.is_empty() => role.name().to_string(),
+            path => format!("{path}.{role}"),
+        }
+    }
+
+    /// The axis's dims as people read them: `[heads=12 head_dim=32, hidden=384]`.
+    pub fn dims_text(&self, dims: &[Dim]) -> String {
+        let dim_text = |dim: &Dim| -> String {
+            let axes = dim.0.iter().map(|&axis| {
+                let axis = &self.axes[axis];
+                format!("{}={}", axis.role, axis.extent)
+            });
+            if dim.0.is_empty() { "1".into() } else { axes.collect::<Vec<_>>().join(" ") }
+        };
+        format!("[{}]", dims.iter().map(dim_text).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Sites at the node and below, in tree order.
+    pub fn sites_below(&self, node: NodeId) -> Vec<SiteId> {
+        self.tree.below(node).into_iter().filter_map(|node| self.tree[node].site).collect()
+    }
+
+    /// Sites that look a table up by token, position or type, and heads that are tied to one: their params.
+    pub fn embedded(&self) -> BTreeSet<ParamId> {
+        let tables = self.sites.iter().filter(|(_, site)| site.kind == SiteKind::Embedding);
+        tables.flat_map(|(_, site)| site.views().map(|view| view.param)).collect()
+    }
+
+    /// What `weights` means without a selector: linear and convolution weights that are no embedding.
+    pub fn matrices(&self) -> Vec<SiteId> {
+        let embedded = self.embedded();
+        let counts =
+            |site: &Site| site.kind.is_matrix() && !site.views().any(|view| embedded.contains(&view.param));
+        self.sites.iter().filter(|(_, site)| counts(site)).map(|(id, _)| id).collect()
+    }
+
+    /// Axes of a role that belong to the node or to one below it, in order of making.
+    pub fn axes_below(&self, node: NodeId, role: Role) -> Vec<AxisId> {
+        self.axes
+            .iter()
+            .filter(|(_, axis)| axis.role == role)
+            .filter(|(_, axis)| self.tree.above(axis.node).any(|above| above == node))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Counted parameters in the order of the model.
+    pub fn weights(&self) -> impl Iterator<Item = (ParamId, &Param)> {
+        self.params.iter().filter(|(_, param)| !param.buffer)
+    }
+
+    /// The param of a checkpoint name.
+    pub fn param_named(&self, name: &str) -> Option<ParamId> {
+        self.params.iter().find(|(_, param)| param.name.resolve() == name).map(|(id, _)| id)
+    }
+}

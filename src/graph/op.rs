@@ -1,0 +1,150 @@
+//! Operations: a closed list. Each one's cost, forward and export stand in one place each.
+
+use serde::{Deserialize, Serialize};
+
+use super::axis::{AxisId, Dim};
+use super::param::SiteId;
+use super::tree::NodeId;
+
+/// An operation in the graph, and the value that it makes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpNode {
+    pub op: Op,
+    /// The tree node that it belongs to.
+    pub node: NodeId,
+    /// The dims of its value, without the batch: `[tokens, hidden]`.
+    pub value: Vec<Dim>,
+}
+
+/// What is computed. Operands come over the graph's edges, in the order of the edges' numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Token ids, `[tokens]`.
+    TokenIds,
+    /// A picture, `[channels, height, width]`.
+    Pixels,
+    /// Rows of a table by token id: `[tokens] -> [tokens, hidden]`.
+    Embedding(SiteId),
+    /// Rows of a table by position, from `offset` on; padding keeps the row before `offset`.
+    Positions {
+        table: SiteId,
+        offset: usize,
+    },
+    /// Row 0 of a table of segment types for every token.
+    Types(SiteId),
+    /// A convolution whose stride is its kernel, flattened to tokens.
+    Patches(SiteId),
+    /// Puts a learned token in front.
+    Prepend(SiteId),
+    /// `x W^T + b`.
+    Linear(SiteId),
+    LayerNorm {
+        site: SiteId,
+        eps: f64,
+    },
+    RmsNorm {
+        site: SiteId,
+        eps: f64,
+    },
+    Activation(Activation),
+    /// Operands query `[tokens, heads head_dim]`, key and value `[tokens, kv_heads head_dim]`.
+    Attention(Attention),
+    /// A router and the experts that it chooses from: `[tokens, hidden] -> [tokens, hidden]`.
+    Experts(Experts),
+    Add,
+    Multiply,
+    /// Every element times a number.
+    Scale(f64),
+    /// The first token's row.
+    First,
+    /// The mean over tokens that are no padding.
+    Mean,
+    /// The last token that is no padding.
+    Last,
+    /// A named result of the model: `logits`, `hidden`, `pooled`.
+    Output(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    Relu,
+    /// With the error function.
+    Gelu,
+    /// With the tanh approximation.
+    GeluTanh,
+    Silu,
+    Tanh,
+    Sigmoid,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attention {
+    pub causal: bool,
+    /// What scores are multiplied with; usually `1/sqrt(head_dim)`.
+    pub scale: f64,
+    pub rope: Option<Rope>,
+    /// Tokens that a position sees at most, itself included.
+    pub window: Option<usize>,
+}
+
+/// Rotary positions, halves rotated against each other (the layout of Hugging Face checkpoints).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rope {
+    pub theta: f64,
+    pub scaling: Option<RopeScaling>,
+}
+
+/// The frequency correction of Llama 3.1 and later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RopeScaling {
+    Linear { factor: f64 },
+    Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_positions: usize },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Experts {
+    pub axis: AxisId,
+    pub router: SiteId,
+    pub experts: Vec<Expert>,
+    /// Experts that run for a token.
+    pub top_k: usize,
+    /// Whether the chosen gates are divided by their sum.
+    pub renormalize: bool,
+    pub activation: Activation,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expert {
+    pub gate: Option<SiteId>,
+    pub up: SiteId,
+    pub down: SiteId,
+}
+
+impl Expert {
+    pub fn sites(&self) -> impl Iterator<Item = SiteId> {
+        self.gate.into_iter().chain([self.up, self.down])
+    }
+}
+
+impl Op {
+    /// The weights that it reads.
+    pub fn sites(&self) -> Vec<SiteId> {
+        match self {
+            Op::Embedding(site)
+            | Op::Types(site)
+            | Op::Patches(site)
+            | Op::Prepend(site)
+            | Op::Linear(site)
+            | Op::Positions { table: site, .. }
+            | Op::LayerNorm { site, .. }
+            | Op::RmsNorm { site, .. } => vec![*site],
+            Op::Experts(experts) => std::iter::once(experts.router)
+                .chain(experts.experts.iter().flat_map(Expert::sites))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a criterion is: scores of single weights, of units, or of both.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::argument::{Argument, Type, Wrong};
+use super::registry::Registry;
+use super::spec::{Bound, CriterionSpec};
+use super::value::{Value, ValueKind};
+use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::weights::{Reach, Version};
+
+/// Scores importance. Higher is kept.
+pub trait Criterion: Debug + Send + Sync {
+    /// As written, with arguments: `random(seed: 7)`. Equal texts are equal criteria.
+    fn describe(&self) -> String;
+
+    /// Scores of single weights, if it has such.
+    fn elements(&self) -> Option<&dyn ElementScores> {
+        None
+    }
+
+    /// Scores of heads, neurons, experts and other elements of axes, if it has such.
+    fn units(&self) -> Option<&dyn UnitScores> {
+        None
+    }
+}
+
+/// Scores of the weights of a matrix, at least 0 and finite where the weights are.
+pub trait ElementScores: Send + Sync {
+    /// What a score depends on: the weight alone (`Inputs(1)`), or more of the matrix.
+    fn reach(&self) -> Reach;
+
+    /// Whether a score is the weight's absolute value, so that stored bits can be compared instead.
+    fn is_magnitude(&self) -> bool {
+        false
+    }
+
+    /// Scores of consecutive weights, counted by rows of `[out, in]`, the first of number `first`, of the matrix at
+    /// tree path `place`. Covers what `reach` asks for.
+    fn score(&self, place: &str, first: usize, weights: &[f32], scores: &mut [f32]);
+}
+
+/// Scores of elements of axes. A score is what is lost when the element goes; scores of a set add up.
+pub trait UnitScores: Send + Sync {
+    /// For each axis (by path) the score of each element, in order.
+    ///
+    /// # Errors
+    /// Where weights cannot be read, or are not finite.
+    fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic>;
+}
+
+/// A criterion as an argument: `magnitude`, `random(seed: 7)`.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    pub criterion: Arc<dyn Criterion>,
+    pub spec: &'static CriterionSpec,
+    pub value: Value,
+}
+
+impl Argument for Scorer {
+    const TYPE: Type = Type { name: "criterion", doc: "a criterion such as `magnitude`", choices: &[] };
+
+    fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
+        let (name, name_span, args) = match &value.kind {
+            ValueKind::Word(name) => (name, value.span, &[][..]),
+            ValueKind::Call { name, name_span, args } => (name, *name_span, args.as_slice()),
+            _ => return Err(Wrong::kind(value, "a criterion")),
+        };
+        let Some(spec) = registry.criterion(name) else {
+            let message = format!("there is no criterion `{name}`");
+            let names = registry.criteria.iter().map(|spec| spec.name);
+            let unknown = Diagnostic::at(&codes::UNKNOWN_CRITERION, name_span, message);
+            return Err(Wrong(unknown.suggest(name, name_span, names)));
+        };
+        let fields = super::call_fields(args, spec.arguments)?;
+        let mut diagnostics = Diagnostics::new();
+        let mut bound = Bound {
+            owner: spec.name,
+            span: name_span,
+            clauses: Vec::new(),
+            fields,
+            registry,
+            diagnostics: &mut diagnostics,
+        };
+        match (spec.bind)(&mut bound) {
+            Some(criterion) if diagnostics.is_empty() => {
+                Ok(Self { criterion: criterion.into(), spec, value: value.clone() })
+            }
+            _ => Err(Wrong(diagnostics.into_iter().next().expect("a failed binding says why"))),
+        }
+    }
+}
+
+impl Scorer {
+    /// The scores of single weights, or why there are none.
+    pub fn elements(&self) -> Result<&dyn ElementScores, Diagnostic> {
+        self.criterion.elements().ok_or_else(|| self.cannot("weights"))
+    }
+
+    /// The scores of elements of axes, or why there are none.
+    pub fn units(&self, noun: &str) -> Result<&dyn UnitScores, Diagnostic> {
+        self.criterion.units().ok_or_else(|| self.cannot(noun))
+    }
+
+    fn cannot(&self, noun: &str) -> Diagnostic {
+        let message = format!("`{}` cannot score {noun}", self.spec.name);
+        let scores = match (self.criterion.elements(), self.criterion.units()) {
+            (Some(_), _) => "it scores single weights",
+            (_, Some(_)) => "it scores heads, neurons and other units",
+            (None, None) => "it scores nothing by itself",
+        };
+        Diagnostic::at(&codes::CANNOT_SCORE, self.value.span, message).help(scores)
+    }
+}

@@ -1,0 +1,139 @@
+//! What a pass lowers to: work that finds something out, and a rewrite of the model that uses what was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::amount::CostMeasure;
+use crate::diagnostic::Diagnostic;
+use crate::graph::Graph;
+use crate::tensor::Cut;
+use crate::weights::Version;
+
+/// The tasks of one step.
+#[derive(Debug, Default)]
+pub struct Lowering {
+    /// In order; each stage's rewrite makes the version that the next one sees.
+    pub stages: Vec<Stage>,
+    /// What the result is bounded by, although which elements stay is not known yet.
+    pub bound: Option<Bound>,
+    /// Things that the user should know, errors among them.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// Zero or more pieces of work, each reading what the one before found, then a rewrite.
+#[derive(Debug)]
+pub struct Stage {
+    pub work: Vec<Arc<dyn Work>>,
+    pub rewrite: Arc<dyn Rewrite>,
+}
+
+/// A cost that a step promises not to exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub measure: CostMeasure,
+    pub at_most: u64,
+}
+
+/// The kind of a piece of work; the words of `tamis plan`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkKind {
+    Observe,
+    Score,
+    Select,
+}
+
+/// Work that reads a model version, or what was found before, and finds something out.
+///
+/// Plain data: equal kinds, arguments and inputs are one task, whose finding is kept in the cache.
+pub trait Work: Debug + Send + Sync {
+    fn kind(&self) -> WorkKind;
+
+    /// For people: `magnitude of 12 axes`.
+    fn describe(&self) -> String;
+
+    /// All that the finding depends on beside the version and earlier findings.
+    fn arguments(&self) -> serde_json::Value;
+
+    /// Tree paths of the sites or axes whose tensors it reads; empty where it reads findings alone.
+    fn reads(&self) -> Vec<String>;
+
+    /// The same work without some places, where leaving them out changes nothing for the others.
+    fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// One work over the places of both, where each place's finding is what either alone would find.
+    fn merged(&self, _other: &dyn Work) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// Of what was found before it uses the places that it names itself: there may be more.
+    ///
+    /// # Errors
+    /// Where weights cannot be read or are not finite, or a target cannot be met after all.
+    fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic>;
+}
+
+/// A change of the model.
+pub trait Rewrite: Debug + Send + Sync {
+    /// For people: `keep 8 heads in 6 layers`.
+    fn describe(&self) -> String;
+
+    /// All that the result depends on beside the version and the finding.
+    fn arguments(&self) -> serde_json::Value;
+
+    /// Tree paths of the sites or axes that it changes.
+    fn touches(&self) -> Vec<String>;
+
+    /// The same rewrite without some places; `None` where nothing is left or it cannot be divided.
+    fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {
+        None
+    }
+
+    /// Elements of axes that it certainly takes out, by axis path: what was done to them before was in vain.
+    fn removes(&self) -> BTreeMap<String, Vec<usize>> {
+        BTreeMap::new()
+    }
+
+    /// One rewrite that does this and then the next, where neither needs a finding and that saves work: two slices of an axis.
+    fn followed_by(&self, _next: &dyn Rewrite) -> Option<Arc<dyn Rewrite>> {
+        None
+    }
+
+    /// Whether to compute a changed tensor takes much longer than to read it again, as a decomposition does.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
+    /// Whether it means to end what earlier steps established, as `densify` does.
+    fn releases(&self) -> bool {
+        false
+    }
+
+    /// What it does to shapes and types. Reads no weight: extents become bounds where a choice depends on weights.
+    fn effect(&self, graph: &mut Graph);
+
+    /// What it does to a version, given what its stage's work found; there may be findings for more places than it has.
+    ///
+    /// # Errors
+    /// Where the finding does not fit.
+    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic>;
+}
+
+/// What a piece of work found. Small, and kept in the cache.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// For each axis (by path) a score an element.
+    UnitScores(BTreeMap<String, Vec<f64>>),
+    /// For each axis (by path) the elements that stay, ascending.
+    Kept(BTreeMap<String, Vec<usize>>),
+    /// For each site (by path) where its scores are cut.
+    Cuts(BTreeMap<String, Cut>),
+    /// For each site (by path) the rank of its factors; sites that stay dense are not listed.
+    Ranks(BTreeMap<String, usize>),
+}

@@ -1,0 +1,44 @@
+//! What a pass, a criterion, a measure and an argument are. The lists of them stand in `passes`, `criteria`, `measures`.
+//!
+//! A pass's file holds its idea and an example, its definition (`pass!`), and its lowering to work and rewrites.
+//! From the definition alone come the checker's rules, the manual, the schema, completion and hover.
+
+mod amount;
+mod argument;
+mod criterion;
+pub mod elements;
+mod evaluate;
+mod lowering;
+mod measure;
+mod noun;
+mod reader;
+mod registry;
+mod spec;
+mod step;
+mod value;
+
+use std::fmt::Debug;
+
+pub use amount::{Budget, BudgetAmount, CostMeasure};
+pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
+pub use criterion::{Criterion, ElementScores, Scorer, UnitScores};
+pub use evaluate::{Names, NoNames, constant, evaluate, shown};
+pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Work, WorkKind};
+pub use measure::{Measure, MeasureSpec, Unit};
+pub use noun::{NOUNS, Noun, NounKind};
+pub use reader::{DataKind, ReaderSpec};
+pub use registry::Registry;
+pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, call_fields, summary};
+pub use step::{StepScope, Target};
+pub use value::{CallArgument, Value, ValueKind};
+
+use crate::diagnostic::Diagnostic;
+
+/// A verb with its arguments bound.
+pub trait Pass: Debug + Send + Sync {
+    /// The work and rewrites of the step, from shapes alone.
+    ///
+    /// # Errors
+    /// Where the step cannot be done to this graph, pointing at the clause at fault.
+    fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic>;
+}

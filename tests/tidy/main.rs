@@ -1,0 +1,12 @@
+//! Tests of the repository itself: what the house looks like, and that it stays so.
+
+mod codes;
+mod files;
+mod form;
+mod generated;
+mod layers;
+mod lists;
+mod recipes;
+mod rust;
+mod sizes;
+mod words;
