@@ -1,8 +1,8 @@
 //! `measure` and `expect`: numbers of the model, and bounds on them.
 
 use super::{Checker, ExpectBound, State, TypedExpect, TypedMeasure};
-use crate::diagnostic::{Diagnostic, Diagnostics, codes};
-use crate::pass::{Bound, MeasureSpec, Unit, Value, ValueKind, call_fields};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::pass::{MeasureSpec, Unit, Value, ValueKind, bind_call};
 use crate::source::Span;
 use crate::syntax::ast::{self, Comparison};
 
@@ -25,24 +25,8 @@ impl Checker<'_> {
             self.report(diagnostic.suggest(name, name_span, names));
             return None;
         };
-        let fields = call_fields(args, spec.arguments).map_err(|wrong| self.report(wrong.0)).ok()?;
-        let mut found = Diagnostics::new();
-        let mut bound = Bound {
-            owner: spec.name,
-            span: name_span,
-            clauses: Vec::new(),
-            fields,
-            registry: self.registry,
-            diagnostics: &mut found,
-        };
-        let measure = (spec.bind)(&mut bound);
-        let failed = found.has_errors();
-        self.adopt(found);
-        let sites = match &measured.of {
-            Some(selector) => Some(self.measured_sites(selector, state)?),
-            None => None,
-        };
-        let measure = measure.filter(|_| !failed)?;
+        let bound = bind_call((spec.name, name_span), args, spec.arguments, self.registry, spec.bind);
+        let measure = self.adopted(bound)?;
         if let (Some(selector), false) = (&measured.of, measure.takes_sites()) {
             let message = format!("`{}` is of the whole model", spec.name);
             self.report(
@@ -50,6 +34,10 @@ impl Checker<'_> {
             );
             return None;
         }
+        let sites = match &measured.of {
+            Some(selector) => Some(self.measured_sites(selector, state)?),
+            None => None,
+        };
         let text = self.sources.text(measured.span).split_whitespace().collect::<Vec<_>>().join(" ");
         let measure = measure.into();
         Some(TypedMeasure { text, span: measured.span, spec, measure, sites })

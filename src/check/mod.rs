@@ -5,11 +5,11 @@
 
 mod expect;
 mod names;
-mod noun;
 mod save;
 mod select;
 mod statement;
 mod step;
+mod target;
 mod typed;
 mod uses;
 mod value;
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use save::OPTIONS as SAVE_OPTIONS;
+pub use statement::DEFAULT_TOKENS;
 pub use typed::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };

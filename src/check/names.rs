@@ -45,16 +45,23 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Adds a name; a second definition is a diagnostic and has no effect.
-    pub fn define(&mut self, name: &ast::Name, value: ValueKind, by: Defined, diagnostics: &mut Diagnostics) {
+    /// Adds a name, and says whether it did; a second definition is a diagnostic and has no effect.
+    pub fn define(
+        &mut self,
+        name: &ast::Name,
+        value: ValueKind,
+        by: Defined,
+        diagnostics: &mut Diagnostics,
+    ) -> bool {
         if let Some(first) = self.entries.iter().find(|entry| entry.name == name.text) {
             let message = format!("`{}` is defined already", name.text);
             let diagnostic = Diagnostic::at(&codes::DUPLICATE_NAME, name.span, message);
             diagnostics.push(diagnostic.label(first.span, format!("this {} has the name", first.by.word())));
-            return;
+            return false;
         }
         let (name, span) = (name.text.clone(), name.span);
         self.entries.push(Entry { name, value, by, span, used: Cell::new(false) });
+        true
     }
 
     /// How many names there are: what [`Scope::leave`] goes back to.

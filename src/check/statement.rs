@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::names::Defined;
 use super::{Branch, Checker, Item, MeasuredAt, State, Typed, TypedModel};
-use crate::diagnostic::{Diagnostic, Diagnostics, codes};
-use crate::pass::{Argument, Bound, Count, Value, ValueKind, call_fields, shown};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::pass::{Argument, Count, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
 
 /// Tokens of a text that costs are stated for where the recipe does not say.
-const DEFAULT_TOKENS: usize = 128;
+pub const DEFAULT_TOKENS: usize = 128;
 
 impl Checker<'_> {
     pub(super) fn recipe(&mut self, source: SourceId) -> Option<Typed> {
@@ -183,22 +183,11 @@ impl Checker<'_> {
             self.report(diagnostic.suggest(reader, *name_span, names));
             return;
         };
-        match call_fields(args, spec.arguments) {
-            Err(wrong) => self.report(wrong.0),
-            Ok(fields) => {
-                let mut found = Diagnostics::new();
-                let mut bound = Bound {
-                    owner: spec.name,
-                    span: *name_span,
-                    clauses: Vec::new(),
-                    fields,
-                    registry: self.registry,
-                    diagnostics: &mut found,
-                };
-                bound.refuse_unknown(spec.arguments);
-                self.adopt(found);
-            }
-        }
+        let bound = bind_call((spec.name, *name_span), args, spec.arguments, self.registry, |bound| {
+            bound.refuse_unknown(spec.arguments);
+            Some(())
+        });
+        self.adopted(bound);
     }
 
     fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {
@@ -271,7 +260,9 @@ impl Checker<'_> {
             let mark = self.scope.mark();
             let changes = self.changes.len();
             let reported = self.diagnostics.len();
-            self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics);
+            if !self.scope.define(name, value.kind, Defined::Sweep, &mut self.diagnostics) {
+                return None;
+            }
             let mut branch = Branch { label: format!("{} = {text}", name.text), body: Vec::new() };
             let mut state = state.clone();
             for statement in inner {

@@ -19,11 +19,9 @@ impl Checker<'_> {
         let spec = self.pass(step);
         let selected = self.place(step, &state.graph);
         let clauses = self.clauses(step);
-        let targets = match &selected {
-            Some(selected) => self.targets(step, &state.graph, selected),
-            None => None,
-        };
-        let pass = self.bind(step, spec?, clauses?)?;
+        let (spec, selected) = (spec?, selected);
+        let targets = selected.and_then(|selected| self.targets(step, &state.graph, &selected));
+        let pass = self.bind(step, spec, clauses?)?;
         let targets = targets?;
         let input = self.model.as_ref()?.cost;
         let spans = step.clauses.iter().map(|clause| (clause.kind, value_span(clause))).collect();
@@ -42,7 +40,7 @@ impl Checker<'_> {
                 return None;
             }
         };
-        self.apply(step, spec?, lowering, state)
+        self.apply(step, spec, lowering, state)
     }
 
     /// Runs the effects of a lowering on the state.

@@ -44,6 +44,11 @@ impl Checker<'_> {
         }
     }
 
+    /// What was bound, if it was; diagnostics are taken over.
+    pub(super) fn adopted<T>(&mut self, bound: Result<T, Diagnostics>) -> Option<T> {
+        bound.map_err(|found| self.adopt(found)).ok()
+    }
+
     /// A text with its names filled in.
     pub(super) fn text(&mut self, text: &ast::Text) -> Option<String> {
         let expr = ast::Expr { kind: ast::ExprKind::Text(text.clone()), span: text.span };

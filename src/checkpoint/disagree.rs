@@ -1,7 +1,7 @@
 //! Where config and tensors disagree, told so that tensor, expected axes, what was found and the config field are named.
 
+use super::Checkpoint;
 use super::text::shown;
-use super::{Checkpoint, Family};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, codes};
 use crate::graph::{BuildError, Member};
 
@@ -9,25 +9,27 @@ use crate::graph::{BuildError, Member};
 const NAMED: usize = 3;
 
 /// Diagnostics of what building found: one for all missing tensors, one for each config field that shapes belie.
-pub fn disagreements(errors: &[BuildError], family: &Family, checkpoint: &Checkpoint) -> Diagnostics {
-    let told = Teller { family, checkpoint };
+pub fn disagreements(errors: &[BuildError], said: Said<'_>) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    diagnostics.extend(errors.iter().filter_map(|error| told.alone(error)));
-    diagnostics.extend(told.misshapen(errors));
-    diagnostics.extend(told.missing(errors));
-    diagnostics.extend(told.unexpected(errors));
+    diagnostics.extend(errors.iter().filter_map(|error| said.alone(error)));
+    diagnostics.extend(said.misshapen(errors));
+    diagnostics.extend(said.missing(errors));
+    diagnostics.extend(said.unexpected(errors));
     diagnostics
 }
 
-struct Teller<'a> {
-    family: &'a Family,
-    checkpoint: &'a Checkpoint,
+/// What the tensors are held against.
+pub struct Said<'a> {
+    /// `the config`, as messages call it.
+    pub by: &'a str,
+    pub family: &'a str,
+    pub checkpoint: &'a Checkpoint,
 }
 
 /// A tensor, what to say of it, and where it belongs.
 type Item<'a> = (&'a str, String, Option<&'a Member>);
 
-impl Teller<'_> {
+impl Said<'_> {
     /// Kinds that are rare enough to be told one by one.
     fn alone(&self, error: &BuildError) -> Option<Diagnostic> {
         match error {
@@ -61,7 +63,7 @@ impl Teller<'_> {
         let (BuildError::Misshapen { tensor, found, dims, fits, .. }, rest) = group.split_first()? else {
             return None;
         };
-        let message = format!("`{}` is {found:?}, but the config says {dims}", shown(tensor));
+        let message = format!("`{}` is {found:?}, but {} says {dims}", shown(tensor), self.by);
         let also = match rest.len() {
             0 => None,
             1 => Some("one more tensor differs likewise".to_string()),
@@ -85,8 +87,8 @@ impl Teller<'_> {
             .collect();
         let message = match items.as_slice() {
             [] => return None,
-            [(tensor, dims, _)] => format!("`{}` is missing: the config asks for {dims}", shown(tensor)),
-            all => format!("{} tensors that the config asks for are missing", all.len()),
+            [(tensor, dims, _)] => format!("`{}` is missing: {} asks for {dims}", shown(tensor), self.by),
+            all => format!("{} tensors that {} asks for are missing", all.len(), self.by),
         };
         Some(self.of_all(&codes::TENSOR_MISSING, message, &items))
     }
@@ -101,7 +103,7 @@ impl Teller<'_> {
                 _ => None,
             })
             .collect();
-        let family = self.family.name;
+        let family = self.family;
         let message = match items.as_slice() {
             [] => return None,
             [(tensor, shape, _)] => {

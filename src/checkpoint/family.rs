@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::disagree::disagreements;
+use super::disagree::{Said, disagreements};
+use super::graph_file::{self, GRAPH_FILE};
 use super::{Checkpoint, Config};
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::graph::{Builder, Graph, Header};
@@ -22,12 +23,20 @@ pub struct Family {
 
 /// The graph of a checkpoint, from its config and headers alone; without weights from its config.
 ///
+/// A directory that tamis wrote may carry its graph in a file of its own, which then counts.
 /// Diagnostics point into the config where it was [registered](Config::register).
 pub fn read_graph(families: &[&Family], checkpoint: &Checkpoint) -> Result<Graph, Diagnostics> {
     let config = &checkpoint.config;
     if config.has("quantization_config") {
         let message = "the weights are quantized; tamis starts from unquantized ones";
         return Err(config.field_error("quantization_config", message).into());
+    }
+    if checkpoint.has_weights()
+        && let Some(mut graph) = graph_file::read(&checkpoint.dir)?
+    {
+        let errors = graph_file::compare(&mut graph, checkpoint);
+        let said = Said { by: GRAPH_FILE, family: &graph.family, checkpoint };
+        return if errors.is_empty() { Ok(graph) } else { Err(disagreements(&errors, said)) };
     }
     let family = pick(families, config)?;
     let headers: Option<BTreeMap<String, Header>> = checkpoint.has_weights().then(|| {
@@ -36,7 +45,8 @@ pub fn read_graph(families: &[&Family], checkpoint: &Checkpoint) -> Result<Graph
     });
     let mut builder = Builder::new(family.name, headers.as_ref(), dtype(config)?);
     (family.build)(config, &mut builder)?;
-    builder.finish().map_err(|errors| disagreements(&errors, family, checkpoint))
+    let said = Said { by: "the config", family: family.name, checkpoint };
+    builder.finish().map_err(|errors| disagreements(&errors, said))
 }
 
 /// The family that the config names, by `model_type` or else by its `architectures`.

@@ -11,6 +11,7 @@ mod disk;
 mod family;
 #[cfg(test)]
 mod fixture;
+mod graph_file;
 mod header;
 mod hub;
 mod index;
@@ -32,6 +33,7 @@ pub use config::Config;
 pub use digest::{Digest, DigestMemo, sha256_files};
 pub use disk::free_space;
 pub use family::{Family, read_graph};
+pub use graph_file::{GRAPH_FILE, graph_json};
 pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
 pub use output::{Existing, OutputDir};

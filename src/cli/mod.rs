@@ -2,9 +2,11 @@
 
 mod answer;
 mod check;
+mod diff;
 mod explain;
 mod fmt;
 mod settings;
+mod table;
 mod terminal;
 
 use std::ffi::OsString;
@@ -27,6 +29,7 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the recipe is wrong or an expect
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Diff(diff::Diff),
     Explain(explain::Explain),
     Fmt(fmt::Fmt),
 }
@@ -50,6 +53,7 @@ impl Command {
     fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
         match self {
             Command::Check(check) => check.run(session),
+            Command::Diff(diff) => diff.run(session),
             Command::Explain(explain) => explain.run(session),
             Command::Fmt(fmt) => fmt.run(session),
         }
@@ -58,6 +62,7 @@ impl Command {
     fn format(&self) -> Format {
         match self {
             Command::Check(check) => check.format,
+            Command::Diff(diff) => diff.format,
             Command::Explain(explain) => explain.format,
             Command::Fmt(fmt) => fmt.format,
         }

@@ -143,6 +143,9 @@ codes! {
     /// A tensor has another shape than the config says. The message writes the shape as axes,
     /// `[neurons=1536, hidden=384]`; the label is at the field of the config that gave the extent.
     TENSOR_MISSHAPEN = "tensor-misshapen", Error, Input;
+    /// `tamis.graph.json` describes a model that the config of its architecture cannot state. It was written by another
+    /// version of tamis, or edited so that it does not hold together.
+    GRAPH_INVALID = "graph-invalid", Error, Input;
     /// The checkpoint has a tensor that the architecture has no place for. It would be lost silently, so this is an error.
     TENSOR_UNEXPECTED = "tensor-unexpected", Error, Input;
 

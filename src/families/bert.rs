@@ -2,7 +2,7 @@
 
 use super::{
     DerivedHeads, Masked, activation, attention, classes, classifier, count, feed_forward, is_bare, is_class,
-    masked_head, prefix, size, size_or,
+    masked_head, pooler, prefix, size, size_or,
 };
 use crate::checkpoint::{Config, Family};
 use crate::diagnostic::Diagnostic;
@@ -21,19 +21,23 @@ const POOLED: &[&str] =
 
 fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let Encoded { hidden, words, pooled } = encoder(config, m, "bert.", 0, POOLED)?;
-    let names = Masked {
+    let masked = Masked {
         dense: "cls.predictions.transform.dense",
         norm: "cls.predictions.transform.LayerNorm",
         output: "cls.predictions.decoder",
         biases: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+        activate: activation(config, "hidden_act", "gelu")?,
+        eps: config.f64_or("layer_norm_eps", 1e-12)?,
+        tied: config.bool_or("tie_word_embeddings", true)?,
     };
     m.outside_base(|m| {
-        let masked = ["ForMaskedLM", "ForPreTraining", "LMHeadModel"].iter().any(|it| is_class(config, it));
-        if m.has("cls.predictions.transform.dense.weight", masked) {
-            masked_head(config, m, hidden, words, "hidden_act", &names)?;
+        let predicts = ["ForMaskedLM", "ForPreTraining", "LMHeadModel"].iter().any(|it| is_class(config, it));
+        if m.has("cls.predictions.transform.dense.weight", predicts) {
+            masked_head(m, hidden, words, &masked);
         }
         let pooled = pooled.unwrap_or(hidden);
-        if m.has("cls.seq_relationship.weight", is_class(config, "ForPreTraining")) {
+        let follows = ["ForPreTraining", "ForNextSentencePrediction"].iter().any(|it| is_class(config, it));
+        if m.has("cls.seq_relationship.weight", follows) {
             let follows = m.plain_axis(Role::Classes, 2, None);
             let follows =
                 m.scope("head", |m| m.linear("follows", "cls.seq_relationship", pooled, follows, Bias::With));
@@ -44,7 +48,12 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
 }
 
 /// The head of a classifier, of the whole text or of each token, or of a question answerer.
-fn head(config: &Config, m: &mut Builder<'_>, hidden: Value, pooled: Value) -> Result<(), Diagnostic> {
+pub(super) fn head(
+    config: &Config,
+    m: &mut Builder<'_>,
+    hidden: Value,
+    pooled: Value,
+) -> Result<(), Diagnostic> {
     let of_tokens = is_class(config, "ForTokenClassification");
     let of_choices = is_class(config, "ForMultipleChoice");
     let of_text = is_class(config, "ForSequenceClassification");
@@ -112,18 +121,9 @@ pub(super) fn encoder(
         m.layer_norm("norm2", "output.LayerNorm", x, eps)
     });
     m.output("hidden", x);
-    let pooled = (pooled || m.has("pooler.dense.weight", is_bare(config))).then(|| pooler(m, x, hidden));
+    let pooled = (pooled || m.has("pooler.dense.weight", is_bare(config)))
+        .then(|| pooler(m, x, hidden, Activation::Tanh));
     Ok(Encoded { hidden: x, words, pooled })
-}
-
-/// The first token through a square matrix. Its outputs are an axis of their own, as wide as the config's hidden one.
-fn pooler(m: &mut Builder<'_>, x: Value, hidden: Size) -> Value {
-    let first = m.first(x);
-    let pooled = m.scope("pooler", |m| m.axis(Role::Hidden, hidden));
-    let pooled = m.linear("pooler", "pooler.dense", first, pooled, Bias::With);
-    let pooled = m.activation(Activation::Tanh, pooled);
-    m.output("pooled", pooled);
-    pooled
 }
 
 fn refuse(config: &Config) -> Result<(), Diagnostic> {

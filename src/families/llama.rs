@@ -42,7 +42,9 @@ pub(super) fn decoder(
     let positions = size_or(config, "max_position_embeddings", 2048)?;
     let eps = config.f64_or("rms_norm_eps", 1e-6)?;
 
-    m.base(&["model.", "transformer."], prefix(config, "model."));
+    // Among all classes of these architectures one calls its decoder otherwise.
+    let odd = is_class(config, "LlamaForQuestionAnswering");
+    m.base(&["model.", "transformer."], prefix(config, if odd { "transformer." } else { "model." }));
     m.buffers(&[".rotary_emb.inv_freq"]);
     let (vocab, hidden) = (m.axis(Role::Vocab, vocab), m.axis(Role::Hidden, hidden));
     let layers = m.axis(Role::Layers, layers);

@@ -1,14 +1,27 @@
 //! Architectures, a file each: a function that reads like the model and lowers its config and headers to a graph.
 
 mod bert;
+mod distilbert;
+mod gpt2;
 mod llama;
+mod mixtral;
+mod roberta;
+mod vit;
 
 use crate::checkpoint::{Config, Family};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Activation, Attention, Bias, Builder, Dim, Formula, Role, SiteId, Size, Value};
 
 /// Every family there is.
-pub static FAMILIES: &[&Family] = &[&bert::BERT, &llama::LLAMA];
+pub static FAMILIES: &[&Family] = &[
+    &bert::BERT,
+    &roberta::ROBERTA,
+    &distilbert::DISTILBERT,
+    &vit::VIT,
+    &gpt2::GPT2,
+    &llama::LLAMA,
+    &mixtral::MIXTRAL,
+];
 
 /// No model is larger in any direction; what claims to be is refused before something is made of it.
 const LARGEST: usize = 1 << 28;
@@ -143,36 +156,56 @@ fn feed_forward(
     m.linear("down", down, inner, hidden, Bias::With)
 }
 
-/// Names of a head that predicts masked tokens.
+/// A head that predicts masked tokens: its names, and what it computes with.
 struct Masked<'a> {
     dense: &'a str,
     norm: &'a str,
     output: &'a str,
     /// Under which of these names the bias is stored depends on who wrote the file.
     biases: &'a [&'a str],
+    activate: Activation,
+    eps: f64,
+    /// Whether the table of words is the output matrix.
+    tied: bool,
 }
 
-/// A dense layer, a norm, and the table of words as the output matrix.
-fn masked_head(
-    config: &Config,
-    m: &mut Builder<'_>,
-    x: Value,
-    words: SiteId,
-    activate: &str,
-    names: &Masked<'_>,
-) -> Result<(), Diagnostic> {
-    let activate = activation(config, activate, "gelu")?;
-    let eps = config.f64_or("layer_norm_eps", 1e-12)?;
-    let tied = config.bool_or("tie_word_embeddings", true)?;
+fn masked_head(m: &mut Builder<'_>, x: Value, words: SiteId, head: &Masked<'_>) {
     m.scope("head", |m| {
         let hidden = m.features(x);
-        let x = m.linear("dense", names.dense, x, hidden, Bias::With);
-        let x = m.activation(activate, x);
-        let x = m.layer_norm("norm", names.norm, x, eps);
-        let logits = m.word_linear("output", words, tied, names.output, names.biases, x);
+        let x = m.linear("dense", head.dense, x, hidden, Bias::With);
+        let x = m.activation(head.activate, x);
+        let x = m.layer_norm("norm", head.norm, x, head.eps);
+        let logits = m.word_linear("output", words, head.tied, head.output, head.biases, x);
         m.output("logits", logits);
     });
-    Ok(())
+}
+
+/// The first token through a square matrix. Its outputs are an axis of their own, as wide as the config's hidden one.
+fn pooler(m: &mut Builder<'_>, x: Value, width: Size, activate: Activation) -> Value {
+    let first = m.token(0, x);
+    let pooled = m.scope("pooler", |m| m.axis(Role::Hidden, width));
+    let pooled = m.linear("pooler", "pooler.dense", first, pooled, Bias::With);
+    let pooled = m.activation(activate, pooled);
+    m.output("pooled", pooled);
+    pooled
+}
+
+/// A head of two matrices that reads the first token.
+fn dense_classifier(
+    m: &mut Builder<'_>,
+    x: Value,
+    width: Size,
+    activate: Activation,
+    [dense, output]: [&str; 2],
+    classes: &Size,
+) {
+    let first = m.token(0, x);
+    m.scope("head", |m| {
+        let width = m.axis(Role::Hidden, width);
+        let x = m.linear("dense", dense, first, width, Bias::With);
+        let x = m.activation(activate, x);
+        classifier(m, "output", output, x, classes, Bias::With);
+    });
 }
 
 fn bias(there: bool) -> Bias {

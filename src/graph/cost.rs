@@ -143,7 +143,7 @@ impl Graph {
             | Op::Add
             | Op::Multiply
             | Op::Scale(_)
-            | Op::First
+            | Op::Token(_)
             | Op::Mean
             | Op::Last
             | Op::Output(_) => Between::default(),

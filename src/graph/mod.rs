@@ -16,6 +16,7 @@ mod op;
 mod param;
 mod places;
 mod tree;
+mod valid;
 
 use std::collections::BTreeSet;
 

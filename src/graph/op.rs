@@ -56,8 +56,8 @@ pub enum Op {
     Multiply,
     /// Every element times a number.
     Scale(f64),
-    /// The first token's row.
-    First,
+    /// The row of the token of this number; 0 is the first.
+    Token(usize),
     /// The mean over tokens that are no padding.
     Mean,
     /// The last token that is no padding.
@@ -130,6 +130,32 @@ impl Expert {
 }
 
 impl Op {
+    /// What it is called in messages.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::TokenIds => "token ids",
+            Op::Pixels => "pixels",
+            Op::Embedding(_) => "embedding",
+            Op::Positions { .. } => "positions",
+            Op::Types(_) => "types",
+            Op::Patches(_) => "patches",
+            Op::Prepend(_) => "prepend",
+            Op::Linear(_) => "linear",
+            Op::LayerNorm { .. } => "layer norm",
+            Op::RmsNorm { .. } => "rms norm",
+            Op::Activation(_) => "activation",
+            Op::Attention(_) => "attention",
+            Op::Experts(_) => "experts",
+            Op::Add => "add",
+            Op::Multiply => "multiply",
+            Op::Scale(_) => "scale",
+            Op::Token(_) => "token",
+            Op::Mean => "mean",
+            Op::Last => "last",
+            Op::Output(_) => "output",
+        }
+    }
+
     /// The weights that it reads.
     pub fn sites(&self) -> Vec<SiteId> {
         match self {

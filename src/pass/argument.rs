@@ -10,7 +10,7 @@ use crate::tensor::DType;
 pub struct Type {
     /// `ratio`, `pattern`, `scope`
     pub name: &'static str,
-    /// What can stand there: `a share such as 30%`.
+    /// What can stand there: `a share such as 30%`. Its first sentence stands alone; after it, what each choice means.
     pub doc: &'static str,
     /// All words, where there are finitely many.
     pub choices: &'static [&'static str],
@@ -265,7 +265,7 @@ macro_rules! choice {
         impl $crate::pass::Argument for $name {
             const TYPE: $crate::pass::Type = $crate::pass::Type {
                 name: stringify!($name),
-                doc: concat!($($doc),+),
+                doc: concat!($($doc,)+ $("\n* `", $word, "`:", $($each,)*)+),
                 choices: &[$($word),+],
             };
 

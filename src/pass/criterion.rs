@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::argument::{Argument, Type, Wrong};
 use super::registry::Registry;
-use super::spec::{Bound, CriterionSpec};
+use super::spec::{CriterionSpec, bind_call};
 use super::value::{Value, ValueKind};
-use crate::diagnostic::{Diagnostic, Diagnostics, codes};
+use crate::diagnostic::{Diagnostic, codes};
 use crate::weights::{Reach, Version};
 
 /// Scores importance. Higher is kept.
@@ -44,7 +44,7 @@ pub trait ElementScores: Send + Sync {
 
 /// Scores of elements of axes. A score is what is lost when the element goes; scores of a set add up.
 pub trait UnitScores: Send + Sync {
-    /// For each axis (by path) the score of each element, in order.
+    /// For each axis (by path) the score of each element, in order; the same whichever other axes are asked for.
     ///
     /// # Errors
     /// Where weights cannot be read, or are not finite.
@@ -74,21 +74,9 @@ impl Argument for Scorer {
             let unknown = Diagnostic::at(&codes::UNKNOWN_CRITERION, name_span, message);
             return Err(Wrong(unknown.suggest(name, name_span, names)));
         };
-        let fields = super::call_fields(args, spec.arguments)?;
-        let mut diagnostics = Diagnostics::new();
-        let mut bound = Bound {
-            owner: spec.name,
-            span: name_span,
-            clauses: Vec::new(),
-            fields,
-            registry,
-            diagnostics: &mut diagnostics,
-        };
-        match (spec.bind)(&mut bound) {
-            Some(criterion) if diagnostics.is_empty() => {
-                Ok(Self { criterion: criterion.into(), spec, value: value.clone() })
-            }
-            _ => Err(Wrong(diagnostics.into_iter().next().expect("a failed binding says why"))),
+        match bind_call((spec.name, name_span), args, spec.arguments, registry, spec.bind) {
+            Ok(criterion) => Ok(Self { criterion: criterion.into(), spec, value: value.clone() }),
+            Err(found) => Err(Wrong(found.into_iter().next().expect("a failed binding says why"))),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use reader::{DataKind, ReaderSpec};
 pub use registry::Registry;
-pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, call_fields, summary};
+pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, bind_call, summary};
 pub use step::{StepScope, Target};
 pub use value::{CallArgument, Value, ValueKind};
 

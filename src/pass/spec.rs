@@ -57,7 +57,7 @@ pub fn summary(doc: &str) -> &str {
 }
 
 /// A call's arguments as fields: unnamed ones take the names in order, then named ones follow.
-pub fn call_fields(args: &[CallArgument], specs: &[FieldSpec]) -> Result<Vec<(String, Span, Value)>, Wrong> {
+fn call_fields(args: &[CallArgument], specs: &[FieldSpec]) -> Result<Vec<(String, Span, Value)>, Wrong> {
     let mut fields: Vec<(String, Span, Value)> = Vec::new();
     for (at, arg) in args.iter().enumerate() {
         let (name, span) = match (&arg.name, specs.get(at)) {
@@ -75,6 +75,27 @@ pub fn call_fields(args: &[CallArgument], specs: &[FieldSpec]) -> Result<Vec<(St
         fields.push((name, span, arg.value.clone()));
     }
     Ok(fields)
+}
+
+/// Binds a call, `wanda(calib, samples: 64)`, to what it names.
+///
+/// # Errors
+/// Every mistake in the arguments.
+pub fn bind_call<T>(
+    (owner, span): (&str, Span),
+    args: &[CallArgument],
+    specs: &[FieldSpec],
+    registry: &Registry,
+    bind: impl FnOnce(&mut Bound<'_>) -> Option<T>,
+) -> Result<T, Diagnostics> {
+    let fields = call_fields(args, specs).map_err(|wrong| wrong.0)?;
+    let mut diagnostics = Diagnostics::new();
+    let mut bound =
+        Bound { owner, span, clauses: Vec::new(), fields, registry, diagnostics: &mut diagnostics };
+    match bind(&mut bound) {
+        Some(it) if !diagnostics.has_errors() => Ok(it),
+        _ => Err(diagnostics),
+    }
 }
 
 /// Written arguments on their way into a pass or a criterion. Each mistake is reported, not only the first.
@@ -98,7 +119,7 @@ impl Bound<'_> {
             let keyword = spec.kind.keyword();
             let message = format!("`{}` needs a `{keyword}` clause", bound.owner);
             Diagnostic::at(&codes::MISSING_CLAUSE, bound.span, message)
-                .help(format!("`{keyword}` takes {}", spec.field.ty.doc))
+                .help(format!("`{keyword}` takes {}", summary(spec.field.ty.doc)))
         })
     }
 
@@ -108,8 +129,11 @@ impl Bound<'_> {
             self.fields.iter().find(|(name, ..)| name == spec.name).map(|(.., value)| value.clone());
         self.read(written, spec, |bound| {
             let message = format!("`{}` needs `{}`", bound.owner, spec.name);
-            Diagnostic::at(&codes::MISSING_ARGUMENT, bound.span, message)
-                .help(format!("`{}` is {}", spec.name, spec.ty.doc))
+            Diagnostic::at(&codes::MISSING_ARGUMENT, bound.span, message).help(format!(
+                "`{}` is {}",
+                spec.name,
+                summary(spec.ty.doc)
+            ))
         })
     }
 

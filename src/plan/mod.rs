@@ -10,6 +10,7 @@
 //! Tasks of equal keys are one task, so sweeps share what they have in common and equal scores are computed once.
 
 mod build;
+mod change;
 mod dot;
 mod effect;
 mod json;
@@ -28,15 +29,14 @@ use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
 
 pub use build::build;
+pub use change::effect;
 pub use dot::dot;
-pub use effect::{Effect, Places};
+pub use effect::{Effect, Places, is_below};
 pub use json::json;
-pub use needs::{Needs, needs};
+pub use needs::{BLOCK, Held, Needs, changed, last_uses, needs, peak};
 pub use order::topological;
-pub use table::table;
-pub use task::{
-    Does, Entry, Expecting, Measuring, Need, Part, Result, Rewriting, Saving, SiteChoice, Task,
-};
+pub use table::{needs_text, table};
+pub use task::{Does, Entry, Expecting, Measuring, Need, Part, Rewriting, Saving, Storage, Task};
 pub use text::{numbered, text};
 
 use crate::check::MeasuredAt;
@@ -153,29 +153,5 @@ impl Plan {
     pub fn source(&self) -> TaskId {
         let is_source = |id: &TaskId| matches!(self.tasks[*id].does, Does::Source);
         self.tasks.node_indices().find(is_source).expect("every plan begins with a source")
-    }
-
-    /// Takes a task out.
-    pub fn remove(&mut self, id: TaskId) {
-        self.tasks.remove_node(id);
-        self.order.retain(|&other| other != id);
-    }
-
-    /// Takes a task out; who needed it needs `instead` from now on, in the same way.
-    pub fn replace(&mut self, id: TaskId, instead: TaskId) {
-        let users: Vec<(TaskId, Need)> = self
-            .tasks
-            .edges_directed(id, Direction::Outgoing)
-            .map(|edge| (edge.target(), *edge.weight()))
-            .collect();
-        for (user, need) in users {
-            self.tasks.add_edge(instead, user, need);
-        }
-        for entry in self.tasks.node_weights_mut().flat_map(Task::entries_mut) {
-            if entry.task == id {
-                entry.task = instead;
-            }
-        }
-        self.remove(id);
     }
 }

@@ -62,7 +62,7 @@ pub struct Rewriting {
     pub parts: Vec<Part>,
     /// The version's graph, as far as shapes alone tell.
     pub graph: Arc<Graph>,
-    pub result: Result,
+    pub storage: Storage,
 }
 
 /// A rewrite of the recipe, for the records of its step.
@@ -75,9 +75,9 @@ pub struct Part {
 
 /// What becomes of the tensors that a rewrite changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Result {
-    /// They are computed and written to scratch files, and read from there.
-    Written,
+pub enum Storage {
+    /// They are computed once, written to scratch files, and read from there.
+    Scratch,
     /// They are computed for each that reads them.
     Lazy,
 }
@@ -88,15 +88,8 @@ pub struct Measuring {
     pub span: Span,
     pub spec: &'static MeasureSpec,
     pub measure: Arc<dyn Measure>,
-    pub sites: SiteChoice,
-}
-
-/// What of a model is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SiteChoice {
-    Whole,
-    /// Sites of these paths.
-    Of(Vec<String>),
+    /// Paths of the sites that it is taken of; the whole model without.
+    pub sites: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -116,7 +109,7 @@ pub struct Saving {
     /// All float tensors cast to this type.
     pub dtype: Option<DType>,
     /// The config fields that say the result as far as shapes tell, or why they cannot.
-    pub loads: std::result::Result<BTreeMap<String, usize>, Vec<CannotSay>>,
+    pub loads: Result<BTreeMap<String, usize>, Vec<CannotSay>>,
     /// The steps from the source to it, by number.
     pub steps: Vec<usize>,
     pub branch: Vec<String>,
@@ -170,9 +163,7 @@ impl Task {
                 let places = Places::of(rewrite.touches());
                 Effect { reads: places.clone(), writes: places }
             }
-            Does::Measure(Measuring { sites: SiteChoice::Of(sites), .. }) => {
-                Effect::reads(Places::of(sites.clone()))
-            }
+            Does::Measure(Measuring { sites: Some(sites), .. }) => Effect::reads(Places::of(sites.clone())),
             Does::Measure(_) | Does::Save(_) => Effect::reads(Places::All),
             Does::Expect(_) => Effect::reads(Places::none()),
         }

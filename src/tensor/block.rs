@@ -14,6 +14,7 @@ pub struct Blocks {
 impl Blocks {
     /// Refuses edges that are not multiples of the size.
     pub fn new(view: MatrixView, size: usize) -> Result<Self, TensorError> {
+        view.out.checked_mul(view.inputs).ok_or(TensorError::Overflow)?;
         for (what, extent) in [("outputs", view.out), ("inputs", view.inputs)] {
             if size == 0 || !extent.is_multiple_of(size) {
                 return Err(TensorError::Indivisible { what, extent, by: size });
@@ -31,6 +32,9 @@ impl Blocks {
     pub fn scores(&self, dtype: DType, bytes: &[u8]) -> Result<Vec<f64>, TensorError> {
         self.view.check(element_count(dtype, bytes)?)?;
         let mut scores = vec![0.0; self.count()];
+        if scores.is_empty() {
+            return Ok(scores);
+        }
         let (lines, swapped) = self.lines();
         let mut line = vec![0.0; lines.inputs];
         let mut gathered = Vec::new();
@@ -48,6 +52,9 @@ impl Blocks {
     pub fn zero_dropped(&self, dtype: DType, bytes: &mut [u8], keep: &[bool]) -> Result<(), TensorError> {
         self.view.check(element_count(dtype, bytes)?)?;
         expect_length("marks", self.count(), keep.len())?;
+        if keep.is_empty() {
+            return Ok(());
+        }
         let (lines, swapped) = self.lines();
         for number in 0..lines.out {
             for along in 0..lines.inputs / self.size {
@@ -159,6 +166,8 @@ mod tests {
         assert_eq!(Blocks::new(MatrixView::rows(6, 8), 4), error("outputs", 6, 4));
         assert_eq!(Blocks::new(MatrixView::rows(8, 6), 4), error("inputs", 6, 4));
         assert_eq!(Blocks::new(MatrixView::rows(8, 8), 0), error("outputs", 8, 0));
+        let empty = Blocks::new(MatrixView::transposed(1 << 40, 0), 4).unwrap();
+        assert_eq!(empty.scores(DType::F32, &[]), Ok(Vec::new()));
         let blocks = Blocks::new(MatrixView::rows(2, 2), 2).unwrap();
         assert!(blocks.scores(DType::F32, &[0; 12]).is_err());
         assert!(blocks.zero_dropped(DType::F32, &mut [0; 16], &[]).is_err());
@@ -168,13 +177,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
 
         #[test]
-        fn layouts_agree(rows in 1..4_usize, columns in 1..4_usize, size in 1..5_usize, spread in 1..3_usize, count in 0..=4_usize) {
+        fn layouts_agree(
+            rows in 1..4_usize, columns in 1..4_usize, size in 1..5_usize, stride in 1..3_usize, count in 0..=4_usize
+        ) {
             let (out, inputs) = (rows * size, columns * size);
             let value = |o: usize, i: usize| ((o * 31 + i * 17) % 13) as f32 - 6.0;
-            let spread_rows = MatrixView { in_stride: spread, out_stride: inputs * spread, ..MatrixView::rows(out, inputs) };
+            let rows = MatrixView::rows(out, inputs).at(1);
+            let spread = MatrixView { in_stride: stride, out_stride: inputs * stride, ..rows };
             let mut results = Vec::new();
-            for view in [spread_rows.at(1), MatrixView::transposed(out, inputs)] {
-                let mut values = vec![5.0; out * inputs * spread + 1];
+            for view in [spread, MatrixView::transposed(out, inputs)] {
+                let mut values = vec![5.0; out * inputs * stride + 1];
                 (0..out).for_each(|o| (0..inputs).for_each(|i| values[view.index(o, i)] = value(o, i)));
                 let mut bytes = stored(DType::F32, &values);
                 let blocks = Blocks::new(view, size).unwrap();

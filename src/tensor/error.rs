@@ -25,6 +25,8 @@ pub enum TensorError {
     Rank { rank: usize, most: usize },
     #[error("the singular value decomposition of {out} x {inputs} did not converge")]
     NoConvergence { out: usize, inputs: usize },
+    #[error("the tensor is empty")]
+    Empty,
     #[error("the size of the tensor overflows")]
     Overflow,
 }

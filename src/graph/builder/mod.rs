@@ -182,8 +182,19 @@ impl<'h> Builder<'h> {
         })
     }
 
-    /// Builds one element of a list of nodes and names: `experts[2]`, `….experts.2.`.
-    pub fn member<R>(
+    /// Every element of a list of nodes and names: `experts[2]`, `….experts.2.`.
+    pub fn members<R>(
+        &mut self,
+        node: &str,
+        list: &str,
+        axis: AxisId,
+        mut build: impl FnMut(&mut Self) -> R,
+    ) -> Vec<R> {
+        let members = 0..self.graph.extent(axis).max;
+        members.map(|index| self.member(node, list, axis, index, &mut build)).collect()
+    }
+
+    fn member<R>(
         &mut self,
         node: &str,
         list: &str,
@@ -201,19 +212,21 @@ impl<'h> Builder<'h> {
         result
     }
 
-    /// A tree node for one element of a list that is stored in one fused tensor.
-    pub fn fused_member<R>(
+    /// Every element of a list of nodes that is stored in fused tensors.
+    pub fn fused_members<R>(
         &mut self,
         node: &str,
         axis: AxisId,
-        index: usize,
-        build: impl FnOnce(&mut Self) -> R,
-    ) -> R {
+        mut build: impl FnMut(&mut Self, usize) -> R,
+    ) -> Vec<R> {
         let outer = self.node;
-        self.node = self.graph.tree.child(outer, node, Some((axis, index)));
-        let result = build(self);
+        let members = (0..self.graph.extent(axis).max).map(|index| {
+            self.node = self.graph.tree.child(outer, node, Some((axis, index)));
+            build(self, index)
+        });
+        let members = members.collect();
         self.node = outer;
-        result
+        members
     }
 
     // -- axes
@@ -278,13 +291,24 @@ impl<'h> Builder<'h> {
         dtype
     }
 
-    /// Another stored name of a tensor, where the checkpoint has it: a tied output head.
+    /// Another stored name of a tensor, where the checkpoint has it: a tied output head. It may be the only one.
     pub fn alias(&mut self, param: ParamId, name: &str) {
-        if self.has(name, false) {
-            let name = self.full_name(name);
-            let dims = self.graph.params[param].dims.clone();
-            self.compare(&name, &dims);
-            self.graph.params[param].aliases.push(name.resolve());
+        if !self.has(name, false) {
+            return;
+        }
+        let name = self.full_name(name);
+        let Param { name: first, dims, .. } = self.graph.params[param].clone();
+        let dtype = self.compare(&name, &dims);
+        let first = first.resolve();
+        let is_of_first =
+            |error: &BuildError| matches!(error, BuildError::Missing { tensor, .. } if *tensor == first);
+        let before = self.errors.len();
+        self.errors.retain(|error| !is_of_first(error));
+        let param = &mut self.graph.params[param];
+        if self.errors.len() == before {
+            param.aliases.push(name.resolve());
+        } else {
+            (param.name, param.dtype) = (name, dtype.unwrap_or(param.dtype));
         }
     }
 

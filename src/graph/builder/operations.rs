@@ -49,7 +49,7 @@ impl Builder<'_> {
     }
 
     /// A picture, `[channels, height, width]`.
-    pub fn pixels(&mut self, channels: AxisId, height: usize, width: usize) -> Value {
+    pub fn pixels(&mut self, channels: AxisId, [height, width]: [usize; 2]) -> Value {
         let height = self.plain_axis(Role::Height, height, None);
         let width = self.plain_axis(Role::Width, width, None);
         self.push(Op::Pixels, self.node, &[], vec![channels.into(), height.into(), width.into()])
@@ -184,19 +184,14 @@ impl Builder<'_> {
         })
     }
 
-    /// Non-overlapping patches: `name.weight [hidden, channels, height, width]`, flattened to `tokens`.
-    pub fn patches(
-        &mut self,
-        node: &str,
-        name: &str,
-        x: Value,
-        size: usize,
-        tokens: usize,
-        hidden: AxisId,
-    ) -> Value {
-        let channels = self.dims(x).first().cloned().expect("a picture has channels");
-        let height = self.plain_axis(Role::Height, size, Some("patch_size"));
-        let width = self.plain_axis(Role::Width, size, Some("patch_size"));
+    /// Non-overlapping patches: `name.weight [hidden, channels, height, width]`, flattened to tokens.
+    pub fn patches(&mut self, node: &str, name: &str, x: Value, patch: [usize; 2], hidden: AxisId) -> Value {
+        let picture = self.dims(x).to_vec();
+        let side = |at: usize| picture.get(at).map_or(0, |dim| self.graph.dim_extent(dim));
+        let tokens = (side(1) / patch[0].max(1)) * (side(2) / patch[1].max(1));
+        let channels = picture.first().cloned().expect("a picture has channels");
+        let height = self.plain_axis(Role::Height, patch[0], Some("patch_size"));
+        let width = self.plain_axis(Role::Width, patch[1], Some("patch_size"));
         let dims = vec![hidden.into(), channels, height.into(), width.into()];
         let weight = self.param(&format!("{name}.weight"), dims);
         let bias = self.param(&format!("{name}.bias"), vec![hidden.into()]);
@@ -205,8 +200,9 @@ impl Builder<'_> {
         self.push_at_site(Op::Patches(site), site, &[x], vec![tokens.into(), hidden.into()])
     }
 
-    /// Puts learned tokens `name [1, 1, hidden]` in front of `x`, which then has `tokens` tokens.
-    pub fn prepend(&mut self, node: &str, name: &str, x: Value, tokens: usize) -> Value {
+    /// Puts a learned token `name [1, 1, hidden]` in front of `x`.
+    pub fn prepend(&mut self, node: &str, name: &str, x: Value) -> Value {
+        let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim)) + 1;
         let (one, hidden) = (Dim(Vec::new()), self.features(x));
         let token = self.param(name, vec![one.clone(), one, hidden.clone()]);
         let site = self.site(node, SiteKind::Token, View::whole(token), None);
@@ -214,8 +210,10 @@ impl Builder<'_> {
         self.push_at_site(Op::Prepend(site), site, &[x], vec![tokens.into(), hidden])
     }
 
-    /// A free table of positions `name [1, positions, hidden]`, added to `x`.
-    pub fn add_position_rows(&mut self, node: &str, name: &str, x: Value, positions: AxisId) -> Value {
+    /// A free table `name [1, positions, hidden]` with a row for each token of `x`, added to it.
+    pub fn add_position_rows(&mut self, node: &str, name: &str, x: Value) -> Value {
+        let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim));
+        let positions = self.plain_axis(Role::Positions, tokens, Some("image_size"));
         let rows = self.param(name, vec![Dim(Vec::new()), positions.into(), self.features(x)]);
         let site = self.site(node, SiteKind::Embedding, View::whole(rows), None);
         self.add_positions(x, site, 0)
@@ -279,10 +277,10 @@ impl Builder<'_> {
         self.push(op, self.node, &[left, right], dims)
     }
 
-    /// The first token's row.
-    pub fn first(&mut self, x: Value) -> Value {
+    /// The row of the token of this number; 0 is the first.
+    pub fn token(&mut self, number: usize, x: Value) -> Value {
         let features = self.features(x);
-        self.push(Op::First, self.node, &[x], vec![features])
+        self.push(Op::Token(number), self.node, &[x], vec![features])
     }
 
     /// The last token's row.

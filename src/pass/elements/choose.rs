@@ -1,6 +1,7 @@
 //! Which elements stay, from their scores: for each axis alone, together, or under a bound on cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
@@ -19,6 +20,16 @@ pub enum Choice {
     Together { keep: usize, limits: BTreeMap<String, Limits> },
     /// As much score as a cost allows.
     Within { measure: CostMeasure, at_most: u64, batch: u64, limits: BTreeMap<String, Limits> },
+}
+
+impl Choice {
+    /// Whether it chooses among the elements of an axis.
+    fn names(&self, path: &str) -> bool {
+        match self {
+            Self::Each(keep) => keep.contains_key(path),
+            Self::Together { limits, .. } | Self::Within { limits, .. } => limits.contains_key(path),
+        }
+    }
 }
 
 /// What holds for the number of elements that stay on an axis.
@@ -63,17 +74,34 @@ impl Work for ChooseElements {
         Vec::new()
     }
 
+    fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
+        // Where axes compete, each has a say in what stays of the others.
+        let Choice::Each(keep) = &self.choice else { return None };
+        let left: BTreeMap<String, usize> = keep
+            .iter()
+            .filter(|(path, _)| !gone.contains(*path))
+            .map(|(path, &it)| (path.clone(), it))
+            .collect();
+        (!left.is_empty()).then(|| Arc::new(Self { choice: Choice::Each(left) }) as Arc<dyn Work>)
+    }
+
     fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic> {
         let Some(Finding::UnitScores(scores)) = before else {
             unreachable!("elements are chosen by their scores")
         };
+        // Others may have asked for scores of further axes.
+        let scores: BTreeMap<String, Vec<f64>> = scores
+            .iter()
+            .filter(|(path, _)| self.choice.names(path))
+            .map(|(path, scores)| (path.clone(), scores.clone()))
+            .collect();
         let ranked: BTreeMap<&str, Vec<usize>> =
             scores.iter().map(|(path, scores)| (path.as_str(), ranking(scores))).collect();
         let counts = match &self.choice {
             Choice::Each(keep) => keep.clone(),
-            Choice::Together { keep, limits } => together(scores, *keep, limits),
+            Choice::Together { keep, limits } => together(&scores, *keep, limits),
             Choice::Within { measure, at_most, batch, limits } => {
-                let axes = Axes::new(&version.graph, scores, limits, *measure, *batch);
+                let axes = Axes::new(&version.graph, &scores, limits, *measure, *batch);
                 within_budget(&axes, *at_most)
             }
         };

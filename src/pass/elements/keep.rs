@@ -1,6 +1,7 @@
 //! Elements kept: the rewrite behind every structural pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -70,6 +71,24 @@ impl Rewrite for KeepElements {
             Stay::Some(_) => None,
         };
         self.axes.iter().filter_map(gone).collect()
+    }
+
+    fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {
+        let mut left = Self { axes: self.axes.clone(), before: self.before.clone() };
+        left.axes.retain(|path, _| !gone.contains(path));
+        (!left.axes.is_empty()).then(|| Arc::new(left) as Arc<dyn Rewrite>)
+    }
+
+    /// Two cuts of one axis at given numbers are one.
+    fn followed_by(&self, next: &dyn Rewrite) -> Option<Arc<dyn Rewrite>> {
+        let ([(path, Stay::These(first))], later) = (&*Vec::from_iter(&self.axes), next.arguments()) else {
+            return None;
+        };
+        let later = later.get("keep")?.as_object().filter(|axes| axes.len() == 1)?.get(*path)?;
+        let later: Vec<usize> = serde_json::from_value(later.clone()).ok()?;
+        let both = later.into_iter().map(|index| first.get(index).copied()).collect::<Option<_>>()?;
+        let axes = BTreeMap::from([((*path).clone(), Stay::These(both))]);
+        Some(Arc::new(Self { axes, before: self.before.clone() }))
     }
 
     fn effect(&self, graph: &mut Graph) {
