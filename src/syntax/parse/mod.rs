@@ -115,6 +115,7 @@ impl<'a> Builder<'a> {
             match pair.as_rule() {
                 Rule::expr | Rule::no_value => value = Some(self.value(pair)),
                 Rule::EOI => {}
+                _ if self.mistakes > 0 => {}
                 _ => self.superfluous(&pair, "the end of the value"),
             }
         }
