@@ -43,6 +43,11 @@ impl StepScope<'_> {
         self.clauses.get(&clause).copied().unwrap_or(self.verb)
     }
 
+    /// Whether the step names no place: the whole model is meant.
+    pub fn is_everywhere(&self) -> bool {
+        !self.clauses.contains_key(&ClauseKind::Of) && !self.clauses.contains_key(&ClauseKind::At)
+    }
+
     pub fn at(&self, clause: ClauseKind, code: &'static Code, message: impl Into<String>) -> Diagnostic {
         Diagnostic::at(code, self.span(clause), message)
     }

@@ -113,7 +113,7 @@ fn aligned(rows: &[[String; 7]]) -> String {
     for row in rows {
         let mut line = String::new();
         for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let gap = if column < 3 { " " } else { "   " };
+            let gap = if column < 2 { " " } else { "   " };
             line.push_str(&format!("{cell:<width$}{gap}"));
         }
         text.push_str(line.trim_end());
