@@ -56,11 +56,11 @@ impl Graph {
     /// a number of zeros holds for the matrix that was counted.
     fn forget_sparsity(&mut self, axis: AxisId) {
         let ends = |graph: &Self, id: SiteId| {
+            let Some(sparsity) = graph.sites[id].sparsity else { return false };
             let (outs, ins) = graph.site_dims(id);
-            match graph.sites[id].sparsity {
-                Some(Sparsity::Pattern { .. }) => ins.contains(axis),
-                Some(Sparsity::Zeros(_)) => ins.contains(axis) || outs.contains(axis),
-                None => false,
+            match sparsity {
+                Sparsity::Pattern { .. } => ins.contains(axis),
+                Sparsity::Zeros(_) => ins.contains(axis) || outs.contains(axis),
             }
         };
         let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
