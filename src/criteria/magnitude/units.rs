@@ -10,7 +10,11 @@ use crate::tensor::norm::{AxisLayout, AxisSums, Norm};
 use crate::weights::Version;
 
 /// For each axis, by path, the sum of each element. Every tensor is read once, whatever the number of axes.
-pub fn sums(version: &Version, paths: &[String], norm: Norm) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
+pub fn sums(
+    version: &Version,
+    paths: &[String],
+    norm: Norm,
+) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
     let (graph, places) = (&version.graph, version.graph.places());
     let axis = |path: &String| places.axis(path).expect("the checker and the run agree on paths");
     let axes: Vec<AxisId> = paths.iter().map(axis).collect();
@@ -68,7 +72,9 @@ fn shares(graph: &Graph, param: &Param, of_norm: bool, axes: &[AxisId], norm: No
         match graph.factors(param, axis).as_slice() {
             [] => None,
             _ if of_norm => None,
-            &[Factors { outer, extent, inner }] => Some(Count::Along(sums(AxisLayout { outer, extent, inner }))),
+            &[Factors { outer, extent, inner }] => {
+                Some(Count::Along(sums(AxisLayout { outer, extent, inner })))
+            }
             places => {
                 Some(Count::Crossing { places: places.to_vec(), norm, sums: vec![0.0; places[0].extent] })
             }
