@@ -190,7 +190,7 @@ impl Checker<'_> {
         self.adopted(bound);
     }
 
-    fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {
+    pub(super) fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {
         if self.model.is_some() {
             let message = "a recipe compresses one model";
             self.report(Diagnostic::at(&codes::MODEL_STATEMENT, span, message));

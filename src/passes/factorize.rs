@@ -1,259 +1,232 @@
-//! `factorize`: a weight as the product of two thin ones, where that is smaller.
+//! `factorize`: a matrix written as the product of two smaller ones.
 //!
 //! ```tamis
-//! factorize weights of layers[*].attention to 90% energy
+//! factorize weights of layers[*].mlp to rank(64)
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod amount;
+mod rewrite;
+mod select;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
-use serde_json::json;
-
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::{Extent, Graph, SiteId, SiteKind, Weight};
-use crate::pass;
-use crate::pass::{
-    Argument, Count, Finding, Lowering, Pass, Ratio, Registry, Rewrite, Stage, StepScope, Type, Value,
-    ValueKind, Work, WorkKind, Wrong,
-};
-use crate::tensor::svd::{rank_for_energy, rank_for_share, singular_values};
-use crate::weights::Version;
+use crate::graph::{Extent, Graph, SiteId, SiteKind};
+use crate::pass::{Budget, CostBound, Lowering, Pass, Stage, StepScope, Work};
+use crate::syntax::ast::ClauseKind;
+use crate::tensor::svd::{break_even_rank, rank_for_share};
+use crate::{choice, pass};
+use amount::Amount;
+use rewrite::{FactorWeights, Rank};
+use select::SelectRanks;
 
-/// What `to` says of the factors.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    Rank(usize),
-    /// The smallest rank that keeps this share of the sum of squared singular values.
-    Energy(f64),
-    /// The rank whose factors hold this share of the weight's elements.
-    Params(f64),
-}
-
-impl Argument for Target {
-    const TYPE: Type = Type {
-        name: "rank",
-        doc: "a rank such as `rank(64)`, or a share: `90% energy`, `60% params`",
-        choices: &[],
-    };
-
-    fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
-        match &value.kind {
-            ValueKind::Call { name, args, .. } if name == "rank" => match args.as_slice() {
-                [rank] => Count::read(&rank.value, registry).map(|Count(rank)| Self::Rank(rank)),
-                _ => Err(Wrong::kind(value, "one number, as in `rank(64)`")),
-            },
-            ValueKind::Amount { value: share, unit } if unit == "energy" => {
-                Ratio::read(share, registry).map(|Ratio(share)| Self::Energy(share))
-            }
-            ValueKind::Amount { value: share, unit } if unit == "params" => {
-                Ratio::read(share, registry).map(|Ratio(share)| Self::Params(share))
-            }
-            ValueKind::Amount { unit, .. } => {
-                let message = format!("`{unit}` does not say a rank");
-                Err(Wrong::at(&codes::WRONG_UNIT, value, message)
-                    .help("write `90% energy`, `60% params` or `rank(64)`"))
-            }
-            _ => Err(Wrong::kind(value, "a rank such as `rank(64)`")),
-        }
+choice! {
+    /// How a matrix is taken apart.
+    pub enum Method("a decomposition") {
+        /// The truncated singular value decomposition: the nearest product of that rank.
+        Svd = "svd",
     }
 }
 
 pass! {
-    /// Replaces weights by products of two thin ones, the best approximation of that rank (truncated SVD).
+    /// Writes a linear weight [out, in] as the product of [out, rank] and [rank, in], cut after the largest singular values.
     ///
-    /// Only where it saves: a weight `[out, in]` whose factors of that rank would hold no fewer elements stays dense, as do
-    /// weights that share a tensor with others and convolutions; the step says which. The square roots of the singular values
-    /// go to both sides; a bias stays with the outer factor.
+    /// `to rank(64)` takes the same rank everywhere. `to 90% energy` takes for each weight the smallest rank that holds that
+    /// share of the sum of its squared singular values. `to 60% params`, or `flops`, `macs`, `bytes`, bounds the cost of the
+    /// whole model, relative to the recipe's input or absolute, and gives every weight the same share of its parameters.
+    ///
+    /// A weight is only factored where that saves: rank x (out + in) < out x in. Others stay dense, and a note says so. So do
+    /// convolutions, embeddings, parts of fused tensors and weights that are tied: factors need a matrix of their own.
+    /// Biases stay with the outer factor.
     ///
     /// ```tamis
-    /// factorize weights of layers[*].attention to 90% energy
     /// factorize weights of layers[*].mlp to rank(16)
+    /// factorize weights of layers[*] by svd to 90% energy
     /// ```
     Factorize = "factorize" ["weights"]
     {
-        /// The rank, or what it has to keep.
-        To target: Target,
+        /// How a matrix is taken apart.
+        By method: Method = "svd",
+        /// How much of it stays.
+        To amount: Amount,
     }
     with {}
 }
 
 impl Pass for Factorize {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let places = step.graph.places();
-        let mut sites = BTreeMap::new();
-        let mut dense = Vec::new();
-        for path in step.sites() {
-            let site = places.site(&path).expect("targets are resolved in this graph");
-            match self.rank(step.graph, site) {
-                Some(rank) => drop(sites.insert(path, rank)),
-                None => dense.push(path),
+        let Method::Svd = self.method;
+        let (candidates, mut notes) = candidates(step)?;
+        let (ranks, bound) = match self.amount {
+            Amount::Rank(rank) => (same_rank(&candidates, rank), None),
+            Amount::Energy(_) => (candidates.iter().map(Candidate::any_rank).collect(), None),
+            Amount::Budget(budget) => {
+                let at_most = budget.at_most(step.input);
+                let bound = CostBound { measure: budget.measure, at_most };
+                (within(step, &candidates, budget, at_most)?, Some(bound))
             }
-        }
-        let notes = stays_dense(step, &dense, sites.is_empty()).into_iter().collect();
-        if sites.is_empty() {
-            return Ok(Lowering { notes, ..Lowering::default() });
-        }
-        let work: Vec<Arc<dyn Work>> = match self.target {
-            Target::Energy(share) => {
-                vec![Arc::new(FindRanks { sites: sites.keys().cloned().collect(), share })]
-            }
-            _ => Vec::new(),
         };
-        let rewrite = Arc::new(FactorSites { sites });
-        Ok(Lowering { stages: vec![Stage { work, rewrite }], bound: None, notes })
+        notes.extend(staying_dense(step, &candidates, &ranks));
+        let work: Vec<Arc<dyn Work>> = match self.amount {
+            Amount::Energy(share) => {
+                vec![Arc::new(SelectRanks { share, sites: ranks.keys().cloned().collect() })]
+            }
+            Amount::Rank(_) | Amount::Budget(_) => Vec::new(),
+        };
+        let stages = match ranks.is_empty() {
+            true => Vec::new(),
+            false => vec![Stage { work, rewrite: Arc::new(FactorWeights { ranks }) }],
+        };
+        Ok(Lowering { stages, bound, notes })
     }
 }
 
-impl Factorize {
-    /// The rank of a site's factors, as far as shapes tell; `None` where it stays dense.
-    fn rank(&self, graph: &Graph, site: SiteId) -> Option<Extent> {
-        let most = largest_saving_rank(graph, site).filter(|&most| most > 0)?;
-        let exact = |rank: usize| (1..=most).contains(&rank).then(|| Extent::exact(rank));
-        let (out, inputs) = shape(graph, site);
-        match self.target {
-            Target::Rank(rank) => exact(rank),
-            Target::Params(share) => exact(rank_for_share(out, inputs, share)),
-            Target::Energy(_) => Some(Extent::between(1, most)),
+/// A weight that can be factored.
+struct Candidate {
+    path: String,
+    site: SiteId,
+    out: usize,
+    inputs: usize,
+}
+
+impl Candidate {
+    fn new(graph: &Graph, path: &str, site: SiteId) -> Self {
+        let (outs, ins) = graph.site_dims(site);
+        Self { path: path.into(), site, out: graph.dim_extent(&outs), inputs: graph.dim_extent(&ins) }
+    }
+
+    /// Whether two factors of this rank are smaller.
+    fn saves(&self, rank: usize) -> bool {
+        rank * (self.out + self.inputs) < self.out * self.inputs
+    }
+
+    fn break_even(&self) -> f64 {
+        break_even_rank(self.out, self.inputs)
+    }
+
+    /// A rank that weights decide, up to where factors would be as large as the weight, which then stays dense.
+    fn any_rank(&self) -> (String, Rank) {
+        let most = (self.break_even().ceil() as usize).min(self.out.min(self.inputs)).max(1);
+        (self.path.clone(), Rank::Found(Extent::between(1, most)))
+    }
+}
+
+/// The selected weights that can be factored, and a note on the others.
+fn candidates(step: &StepScope<'_>) -> Result<(Vec<Candidate>, Vec<Diagnostic>), Diagnostic> {
+    let (graph, places) = (step.graph, step.graph.places());
+    let mut candidates = Vec::new();
+    let mut others: Vec<(String, &'static str)> = Vec::new();
+    for path in step.sites() {
+        let site = places.site(&path).expect("targets are resolved in this graph");
+        match obstacle(graph, site) {
+            None => candidates.push(Candidate::new(graph, &path, site)),
+            Some(why) => others.push((path, why)),
         }
     }
+    let Some((first, why)) = others.first() else { return Ok((candidates, Vec::new())) };
+    if candidates.is_empty() {
+        let message = format!("`{first}` cannot be factored: it is {why}");
+        return Err(step.at(ClauseKind::Of, &codes::CANNOT_FACTOR, message));
+    }
+    let message = format!("`{first}`{} dense: it is {why}", stays(others.len()));
+    Ok((candidates, vec![step.at(ClauseKind::Of, &codes::STAYS_DENSE, message)]))
 }
 
-fn shape(graph: &Graph, site: SiteId) -> (usize, usize) {
-    let (out, inputs) = graph.site_dims(site);
-    (graph.dim_extent(&out), graph.dim_extent(&inputs))
-}
-
-/// The largest rank whose factors are smaller than the weight: `r (out + in) < out in`. `None` where the weight cannot be
-/// factored: it is no linear weight, or its tensor holds others too.
-fn largest_saving_rank(graph: &Graph, site: SiteId) -> Option<usize> {
+/// Why a weight has no factors.
+fn obstacle(graph: &Graph, site: SiteId) -> Option<&'static str> {
     let it = &graph.sites[site];
-    let Weight::Dense(view) = &it.weight else { return None };
-    let alone = view.fixed.is_empty() && !graph.embedded().contains(&view.param);
-    if it.kind != SiteKind::Linear || !alone {
-        return None;
+    let view = it.views().next().expect("a site has a weight");
+    match it.kind {
+        SiteKind::Conv => Some("a convolution"),
+        SiteKind::Embedding | SiteKind::Norm | SiteKind::Token => Some("no linear weight"),
+        SiteKind::Linear if it.views().count() > 1 + usize::from(it.bias.is_some()) => {
+            Some("factored already")
+        }
+        SiteKind::Linear if !view.fixed.is_empty() => Some("a part of a fused tensor"),
+        SiteKind::Linear if !graph.can_factor(site) => Some("tied to another weight"),
+        SiteKind::Linear if graph.params[view.param].dims.len() != 2 => Some("no matrix"),
+        SiteKind::Linear => None,
     }
-    let (out, inputs) = shape(graph, site);
-    Some((out * inputs).saturating_sub(1) / (out + inputs).max(1))
 }
 
-fn stays_dense(step: &StepScope<'_>, dense: &[String], all: bool) -> Option<Diagnostic> {
-    let first = dense.first()?;
-    let message = match dense.len() - 1 {
-        0 => format!("`{first}` stays dense"),
-        more => format!("`{first}` and {more} more stay dense"),
+/// One rank for all that it makes smaller.
+fn same_rank(candidates: &[Candidate], rank: usize) -> BTreeMap<String, Rank> {
+    let saving = candidates.iter().filter(|candidate| candidate.saves(rank));
+    saving.map(|candidate| (candidate.path.clone(), Rank::Exact(rank))).collect()
+}
+
+/// The largest share of its parameters that every weight can have within a budget.
+fn within(
+    step: &StepScope<'_>,
+    candidates: &[Candidate],
+    budget: Budget,
+    at_most: u64,
+) -> Result<BTreeMap<String, Rank>, Diagnostic> {
+    /// Halvings of the share: finer than any rank.
+    const HALVINGS: usize = 24;
+    let cost = |share: f64| {
+        let mut graph = step.graph.clone();
+        for (site, rank) in ranks(candidates, share) {
+            graph.factor(site, Extent::exact(rank));
+        }
+        budget.measure.of(&graph.cost(step.batch)).max
     };
-    let help = "factors of that rank would be no smaller, or the weight shares its tensor with others";
-    let code = if all { &codes::NO_EFFECT } else { &codes::STAYS_DENSE };
-    let message = if all { format!("nothing is factored: {message}") } else { message };
-    Some(Diagnostic::at(code, step.verb, message).help(help))
+    let (least, most) = (cost(0.0), budget.measure.of(&step.graph.cost(step.batch)).max);
+    if at_most < least {
+        let of_input = |cost: u64| 100.0 * cost as f64 / budget.measure.of(step.input).max.max(1) as f64;
+        let message = format!("no rank reaches {at_most} {}", budget.measure);
+        return Err(step
+            .at(ClauseKind::To, &codes::UNREACHABLE_BUDGET, message)
+            .says(format!("between {:.1} % and {:.1} % can be reached here", of_input(least), of_input(most)))
+            .help("select more weights, or take elements out with `prune`"));
+    }
+    if at_most >= most {
+        return Ok(BTreeMap::new());
+    }
+    let (mut fits, mut exceeds) = (0.0, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(fits, exceeds);
+        if cost(middle) <= at_most { fits = middle } else { exceeds = middle }
+    }
+    let chosen: BTreeMap<SiteId, usize> = ranks(candidates, fits).collect();
+    let named = |candidate: &Candidate| {
+        chosen.get(&candidate.site).map(|&rank| (candidate.path.clone(), Rank::Exact(rank)))
+    };
+    Ok(candidates.iter().filter_map(named).collect())
 }
 
-/// Finds the ranks that keep a share of the energy. A weight that needs too high a rank to save anything is left out.
-#[derive(Debug)]
-struct FindRanks {
-    sites: Vec<String>,
-    share: f64,
+/// The rank of each weight for a share of its parameters, where that saves.
+fn ranks(candidates: &[Candidate], share: f64) -> impl Iterator<Item = (SiteId, usize)> {
+    let rank = move |candidate: &Candidate| {
+        let rank = rank_for_share(candidate.out, candidate.inputs, share);
+        candidate.saves(rank).then_some((candidate.site, rank))
+    };
+    candidates.iter().filter_map(rank)
 }
 
-impl Work for FindRanks {
-    fn kind(&self) -> WorkKind {
-        WorkKind::Score
-    }
-
-    fn describe(&self) -> String {
-        format!(
-            "singular values of {} weights, for {} % of their energy",
-            self.sites.len(),
-            self.share * 100.0
-        )
-    }
-
-    fn arguments(&self) -> serde_json::Value {
-        json!({ "energy": self.share, "sites": self.sites })
-    }
-
-    fn reads(&self) -> Vec<String> {
-        self.sites.clone()
-    }
-
-    fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
-        let sites: Vec<String> = self.sites.iter().filter(|site| !gone.contains(*site)).cloned().collect();
-        (!sites.is_empty()).then(|| Arc::new(Self { sites, share: self.share }) as _)
-    }
-
-    fn run(&self, version: &Version, _: Option<&Finding>) -> Result<Finding, Diagnostic> {
-        let graph = &version.graph;
-        let places = graph.places();
-        let rank = |path: &String| -> Result<Option<(String, usize)>, Diagnostic> {
-            let site = places.site(path).expect("the checker and the run agree on paths");
-            let (out, inputs) = shape(graph, site);
-            let sigma = singular_values(&version.site_matrix(site)?, out, inputs)
-                .map_err(|error| Diagnostic::new(&codes::WEIGHTS_NOT_FINITE, format!("`{path}`: {error}")))?;
-            let rank = rank_for_energy(&sigma, self.share).max(1);
-            let most = largest_saving_rank(graph, site).unwrap_or(0);
-            Ok((rank <= most).then(|| (path.clone(), rank)))
-        };
-        let ranks: Vec<Option<(String, usize)>> =
-            self.sites.par_iter().map(rank).collect::<Result<_, _>>()?;
-        Ok(Finding::Ranks(ranks.into_iter().flatten().collect()))
-    }
+/// Says what is not factored since it would not save, or that nothing is.
+fn staying_dense(
+    step: &StepScope<'_>,
+    candidates: &[Candidate],
+    ranks: &BTreeMap<String, Rank>,
+) -> Option<Diagnostic> {
+    let dense: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| !ranks.contains_key(&candidate.path)).collect();
+    let first = dense.first()?;
+    let message = format!(
+        "`{}`{} dense: factors save below rank {}",
+        first.path,
+        stays(dense.len()),
+        first.break_even().ceil()
+    );
+    let code = if ranks.is_empty() { &codes::NO_EFFECT } else { &codes::STAYS_DENSE };
+    Some(step.at(ClauseKind::To, code, message))
 }
 
-/// Puts two factors in the place of weights.
-#[derive(Debug)]
-struct FactorSites {
-    sites: BTreeMap<String, Extent>,
-}
-
-impl Rewrite for FactorSites {
-    fn describe(&self) -> String {
-        let least = self.sites.values().map(|rank| rank.min).min().unwrap_or(0);
-        let most = self.sites.values().map(|rank| rank.max).max().unwrap_or(0);
-        format!("{} weights as factors of rank {}", self.sites.len(), Extent::between(least, most))
-    }
-
-    fn arguments(&self) -> serde_json::Value {
-        let ranks: BTreeMap<&String, (usize, usize)> =
-            self.sites.iter().map(|(path, rank)| (path, (rank.min, rank.max))).collect();
-        json!({ "factor": ranks })
-    }
-
-    fn touches(&self) -> Vec<String> {
-        self.sites.keys().cloned().collect()
-    }
-
-    fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {
-        let mut sites = self.sites.clone();
-        sites.retain(|path, _| !gone.contains(path));
-        (!sites.is_empty()).then(|| Arc::new(Self { sites }) as _)
-    }
-
-    fn is_costly(&self) -> bool {
-        true
-    }
-
-    fn effect(&self, graph: &mut Graph) {
-        let places = graph.places();
-        for (path, rank) in &self.sites {
-            if let Some(site) = places.site(path) {
-                graph.factor(site, *rank);
-            }
-        }
-    }
-
-    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic> {
-        let places = version.graph.places();
-        for (path, rank) in &self.sites {
-            let site = places.site(path).expect("the checker and the run agree on paths");
-            let rank = match found {
-                Some(Finding::Ranks(ranks)) => ranks.get(path).copied(),
-                _ => rank.known(),
-            };
-            if let Some(rank) = rank {
-                version.factor(site, rank);
-            }
-        }
-        Ok(())
+fn stays(count: usize) -> String {
+    match count {
+        1 => " stays".into(),
+        more => format!(" and {} more stay", more - 1),
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::check::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };
-use crate::checkpoint::{Config, Existing, Family, OutputDir, TensorSpec};
+use crate::checkpoint::{Checkpoint, Config, Existing, Family, OutputDir, TensorSpec};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Bias, Builder, Cost, Extent, Graph, Role, SiteId, Size, Sparsity};
 use crate::measure;
@@ -53,8 +53,8 @@ fn family(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-pub fn graph() -> Graph {
-    let config = Config::parse("config.json", CONFIG).unwrap();
+fn of_config(text: &str) -> Graph {
+    let config = Config::parse("config.json", text).unwrap();
     let mut builder = Builder::new("toy", None, DType::F32);
     family(&config, &mut builder).unwrap();
     let mut graph = builder.finish().unwrap();
@@ -64,7 +64,24 @@ pub fn graph() -> Graph {
 
 /// The model on disk, with a tokenizer beside it. Numbers are of all sizes, and of one seed.
 pub fn write_model(dir: &Path) {
-    let graph = graph();
+    write_config(dir, CONFIG);
+}
+
+/// Another model of the same family.
+pub fn write_small_model(dir: &Path) {
+    write_config(dir, &CONFIG.replace("\"neurons\": 8", "\"neurons\": 6"));
+}
+
+/// Puts a number that is not finite into a tensor.
+pub fn spoil(dir: &Path, tensor: &str) {
+    let checkpoint = Checkpoint::open(dir).unwrap();
+    let stored = &checkpoint.tensors[tensor];
+    let file = std::fs::File::options().write(true).open(dir.join("model.safetensors")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &f32::NAN.to_le_bytes(), stored.offset).unwrap();
+}
+
+fn write_config(dir: &Path, text: &str) {
+    let graph = of_config(text);
     let spec = |(_, param): (_, &crate::graph::Param)| TensorSpec {
         name: param.name.resolve(),
         dtype: param.dtype,
@@ -81,7 +98,7 @@ pub fn write_model(dir: &Path) {
         convert::write(DType::F32, &values, &mut bytes).unwrap();
         tensors.write_at(at, 0, &bytes).unwrap();
     }
-    output.put("config.json", CONFIG.as_bytes()).unwrap();
+    output.put("config.json", text.as_bytes()).unwrap();
     output.put("tokenizer.json", b"{}").unwrap();
     output.finish().unwrap();
 }
@@ -95,7 +112,7 @@ pub struct Body {
 
 /// A recipe over the model in a directory.
 pub fn recipe(model: &Path, write: impl FnOnce(&mut Body)) -> Typed {
-    let graph = Arc::new(graph());
+    let graph = Arc::new(of_config(CONFIG));
     let mut body = Body { items: Vec::new(), graph: Arc::clone(&graph) };
     write(&mut body);
     let cost = graph.cost(1);
@@ -167,6 +184,23 @@ impl Body {
     pub fn factor(&mut self, sites: &[&str]) -> &mut Self {
         let sites = sites.iter().map(|site| site.to_string()).collect();
         self.step("factor", |_| vec![Stage { work: Vec::new(), rewrite: Arc::new(Factor { sites }) }])
+    }
+
+    /// How many elements an axis has; none where it is not there.
+    pub fn extent(&self, axis: &str) -> usize {
+        self.graph.places().axis(axis).map_or(0, |axis| self.graph.extent(axis).min)
+    }
+
+    pub fn can_halve(&self, site: &str) -> bool {
+        let site = self.graph.places().site(site);
+        site.is_some_and(|id| self.graph.dim_extent(&self.graph.site_dims(id).1).is_multiple_of(2))
+    }
+
+    pub fn can_factor(&self, site: &str) -> bool {
+        let Some(id) = self.graph.places().site(site) else { return false };
+        let (outs, ins) = self.graph.site_dims(id);
+        let rank = self.graph.dim_extent(&outs).min(self.graph.dim_extent(&ins));
+        rank >= 2 && self.graph.can_factor(id)
     }
 
     pub fn save(&mut self, path: impl Into<PathBuf>) -> &mut Self {

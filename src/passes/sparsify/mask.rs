@@ -1,108 +1,73 @@
-//! The rewrite: each site's matrix masked by a rule.
+//! Masking: the rewrite that lets weights be zero wherever they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::rules::{Below, InBlocks, InGroups, InRows};
-use crate::diagnostic::Diagnostic;
+use super::amount::at_least;
+use super::fit::{Fit, refuse_misfits};
+use super::rules::{CutRule, PatternRule, RowRule, Scores};
+use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Graph, SiteId, Sparsity};
-use crate::pass::{Criterion, Finding, Rewrite};
+use crate::pass::{Finding, Rewrite};
 use crate::tensor::pattern::Pattern;
 use crate::weights::{MaskRule, Version};
 
-/// How a matrix is masked.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Mask {
-    Pattern(Pattern),
-    /// A share of each row.
-    Rows(f64),
-    /// A share of square blocks of this size.
-    Blocks {
-        size: usize,
-        share: f64,
-    },
-    /// What was found: a cut a site, so many weights together.
-    Found {
-        zeros: u64,
-    },
-}
-
-/// Zeroes weights of sites.
+/// Zeroes weights of some sites by one rule.
 #[derive(Debug, Clone)]
-pub struct MaskSites {
+pub struct MaskWeights {
+    pub scores: Scores,
+    pub how: How,
+    /// Paths of the sites.
     pub sites: Vec<String>,
-    pub mask: Mask,
-    pub criterion: Arc<dyn Criterion>,
-    /// Where weights compete, for people.
-    pub scope: &'static str,
 }
 
-impl MaskSites {
-    /// What the step makes of a site's weight type.
-    fn sparsity(&self, graph: &Graph, site: SiteId) -> Option<Sparsity> {
-        let (out, inputs) = matrix_shape(graph, site);
-        match &self.mask {
-            Mask::Pattern(pattern) => Some(Sparsity::Pattern { keep: pattern.keep(), of: pattern.of() }),
-            Mask::Rows(share) => Some(Sparsity::Zeros((out * part(inputs, *share)) as u64)),
-            Mask::Blocks { size, share } => {
-                let blocks = (out / size) * (inputs / size);
-                Some(Sparsity::Zeros((part(blocks, *share) * size * size) as u64))
-            }
-            // One site may lose more than its share and another less.
-            Mask::Found { .. } => None,
-        }
-    }
+/// Which weights go.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum How {
+    /// All but `n` of every `m` inputs.
+    Pattern(Pattern),
+    /// A share of each row of blocks.
+    Rows { size: usize, share: f64 },
+    /// What lies below the cuts that were found; `share` of each weight, where each is cut by itself.
+    Cuts { size: usize, share: Option<f64> },
+}
 
-    fn rule(&self, graph: &Graph, site: SiteId, path: &str, found: Option<&Finding>) -> Arc<dyn MaskRule> {
-        let (out, inputs) = matrix_shape(graph, site);
-        let criterion = Arc::clone(&self.criterion);
-        match (&self.mask, found) {
-            (Mask::Pattern(pattern), _) => Arc::new(InGroups { pattern: *pattern, criterion }),
-            (Mask::Rows(share), _) => Arc::new(InRows { remove: part(inputs, *share), criterion }),
-            (Mask::Blocks { size, share }, _) => {
-                let blocks = (out / size) * (inputs / size);
-                Arc::new(InBlocks { size: *size, keep: blocks - part(blocks, *share) })
-            }
-            (Mask::Found { .. }, Some(Finding::Cuts(cuts))) => Arc::new(Below { cut: cuts[path], criterion }),
-            (Mask::Found { .. }, _) => unreachable!("a mask by cuts comes with cuts"),
+impl How {
+    /// What has to divide the matrices.
+    pub fn fit(self) -> Fit {
+        match self {
+            Self::Pattern(pattern) => Fit::Pattern(pattern),
+            Self::Rows { size, .. } | Self::Cuts { size, .. } => Fit::Blocks(size),
         }
     }
 }
 
-/// Outputs and inputs of a site's matrix; upper bounds while extents are.
-pub fn matrix_shape(graph: &Graph, site: SiteId) -> (usize, usize) {
-    let (out, inputs) = graph.site_dims(site);
-    (graph.dim_extent(&out), graph.dim_extent(&inputs))
-}
-
-/// A share of so many, rounded to the nearest, halves to even.
-pub fn part(all: usize, share: f64) -> usize {
-    (all as f64 * share).round_ties_even() as usize
-}
-
-impl Rewrite for MaskSites {
+impl Rewrite for MaskWeights {
     fn describe(&self) -> String {
-        let what = match &self.mask {
-            Mask::Pattern(pattern) => format!("{pattern} by {}", self.criterion.describe()),
-            Mask::Rows(share) => format!("{} % zeros a row by {}", share * 100.0, self.criterion.describe()),
-            Mask::Blocks { size, share } => format!("{} % zeros in {size} x {size} blocks", share * 100.0),
-            Mask::Found { zeros } => {
-                format!("{zeros} zeros a {} by {}", self.scope, self.criterion.describe())
+        let weights = numbers::things(self.sites.len(), "weight");
+        match self.how {
+            How::Pattern(pattern) => format!("{pattern} in {weights} by {}", self.scores.0.describe()),
+            How::Rows { share, .. } => {
+                format!(
+                    "{} zeros in each row of {weights} by {}",
+                    numbers::share(share),
+                    self.scores.0.describe()
+                )
             }
-        };
-        format!("{what} in {} weights", self.sites.len())
+            How::Cuts { share: Some(share), .. } => format!("{} zeros in {weights}", numbers::share(share)),
+            How::Cuts { share: None, .. } => format!("zeros in {weights}"),
+        }
     }
 
     fn arguments(&self) -> serde_json::Value {
-        let mask = match &self.mask {
-            Mask::Pattern(pattern) => json!({ "keep": pattern.keep(), "of": pattern.of() }),
-            Mask::Rows(share) => json!({ "rows": share }),
-            Mask::Blocks { size, share } => json!({ "blocks": size, "share": share }),
-            Mask::Found { zeros } => json!({ "zeros": zeros }),
+        let how = match self.how {
+            How::Pattern(pattern) => json!({ "pattern": pattern.to_string() }),
+            How::Rows { size, share } => json!({ "rows": share, "block": size }),
+            How::Cuts { size, .. } => json!({ "cuts": "found", "block": size }),
         };
-        json!({ "mask": mask, "criterion": self.criterion.describe(), "sites": self.sites })
+        json!({ "mask": how, "by": self.scores.0.describe(), "sites": self.sites })
     }
 
     fn touches(&self) -> Vec<String> {
@@ -110,34 +75,74 @@ impl Rewrite for MaskSites {
     }
 
     fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {
-        let sites: Vec<String> = self.sites.iter().filter(|site| !gone.contains(*site)).cloned().collect();
-        (!sites.is_empty()).then(|| Arc::new(Self { sites, ..self.clone() }) as _)
+        let sites: Vec<String> = self.sites.iter().filter(|path| !gone.contains(*path)).cloned().collect();
+        (!sites.is_empty()).then(|| Arc::new(Self { sites, ..self.clone() }) as Arc<dyn Rewrite>)
     }
 
     fn effect(&self, graph: &mut Graph) {
         let places = graph.places();
         for site in self.sites.iter().filter_map(|path| places.site(path)) {
-            let sparsity = self.sparsity(graph, site);
-            graph.sites[site].sparsity = sparsity;
+            let zeros = match self.how {
+                How::Pattern(pattern) => {
+                    promise_pattern(graph, site, pattern);
+                    continue;
+                }
+                How::Rows { size, share } => known_zeros(graph, site, |outs, across| {
+                    outs / size * at_least(across / size, share) * size * size
+                }),
+                How::Cuts { size, share: Some(share) } => known_zeros(graph, site, |outs, across| {
+                    at_least(outs / size * (across / size), share) * size * size
+                }),
+                How::Cuts { share: None, .. } => None,
+            };
+            if let Some(zeros) = zeros {
+                promise_zeros(graph, site, zeros);
+            }
         }
     }
 
     fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic> {
+        refuse_misfits(&version.graph, &self.sites, self.how.fit())?;
         let places = version.graph.places();
+        let none = BTreeMap::new();
+        let cuts = match found {
+            Some(Finding::Cuts(cuts)) => cuts,
+            _ => &none,
+        };
         for path in &self.sites {
             let site = places.site(path).expect("the checker and the run agree on paths");
-            let rule = self.rule(&version.graph, site, path, found);
+            let scores = self.scores.clone();
+            let rule: Arc<dyn MaskRule> = match self.how {
+                How::Pattern(pattern) => Arc::new(PatternRule { scores, pattern }),
+                How::Rows { size, share } => Arc::new(RowRule { scores, size, share }),
+                How::Cuts { size, .. } => {
+                    let cut = cuts[path];
+                    promise_zeros(&mut version.graph, site, cut.removed * size * size);
+                    Arc::new(CutRule { scores, size, cut })
+                }
+            };
             version.mask(site, rule);
         }
         self.effect(&mut version.graph);
-        if let Some(Finding::Cuts(cuts)) = found {
-            let removed: BTreeMap<&String, u64> =
-                cuts.iter().map(|(path, cut)| (path, cut.removed as u64)).collect();
-            for path in &self.sites {
-                let site = places.site(path).expect("the checker and the run agree on paths");
-                version.graph.sites[site].sparsity = Some(Sparsity::Zeros(removed[path]));
-            }
-        }
         Ok(())
     }
+}
+
+fn promise_pattern(graph: &mut Graph, site: SiteId, pattern: Pattern) {
+    graph.sites[site].sparsity = Some(Sparsity::Pattern { keep: pattern.keep(), of: pattern.of() });
+}
+
+/// A pattern that holds already says more than a number; more zeros do not end it.
+fn promise_zeros(graph: &mut Graph, site: SiteId, zeros: usize) {
+    let sparsity = &mut graph.sites[site].sparsity;
+    if !matches!(sparsity, Some(Sparsity::Pattern { .. })) {
+        *sparsity = Some(Sparsity::Zeros(zeros as u64));
+    }
+}
+
+/// How many weights become zero, where the extents are known: from outputs and inputs.
+fn known_zeros(graph: &Graph, site: SiteId, zeros: impl Fn(usize, usize) -> usize) -> Option<usize> {
+    let (outs, ins) = graph.site_dims(site);
+    let known = outs.0.iter().chain(&ins.0).all(|&axis| graph.extent(axis).known().is_some());
+    known.then(|| zeros(graph.dim_extent(&outs), graph.dim_extent(&ins)))
 }

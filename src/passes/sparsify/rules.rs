@@ -1,137 +1,115 @@
-//! Rules that decide within a matrix: patterns, shares of rows, blocks, cuts that were found before.
+//! Mask rules: which weights become zero, decided again wherever a weight is read.
 
+use std::fmt;
 use std::sync::Arc;
 
+use super::amount::at_least;
+use super::scores::{Tiles, of_block, wider};
 use crate::diagnostic::Diagnostic;
 use crate::pass::{Criterion, ElementScores};
-use crate::tensor::block::{Blocks, keep_highest};
-use crate::tensor::cut::{Cut, select};
+use crate::tensor::Cut;
+use crate::tensor::cut::select;
 use crate::tensor::pattern::{Pattern, keep_pattern, zero_pattern_magnitude};
 use crate::weights::{MaskRule, MatrixBlock, Reach};
 
-/// Scores of a criterion whose pass asked for element scores before.
-pub fn elements(criterion: &Arc<dyn Criterion>) -> &dyn ElementScores {
-    criterion.elements().expect("a pass asks for element scores before it lowers to this")
-}
+/// A criterion of single weights, whose scores the pass has asked for before.
+#[derive(Clone)]
+pub struct Scores(pub Arc<dyn Criterion>);
 
-/// Why kernels can not fail: shapes were checked when the step was lowered.
-const CHECKED: &str = "the step was lowered for this shape";
-
-/// Scores of a block's weights, row after row.
-fn scores(criterion: &Arc<dyn Criterion>, block: &MatrixBlock<'_>) -> Result<Vec<f32>, Diagnostic> {
-    let weights = block.values()?;
-    let mut scores = vec![0.0; weights.len()];
-    let first = block.first.0 * block.whole.1 + block.first.1;
-    elements(criterion).score(block.place, first, &weights, &mut scores);
-    Ok(scores)
-}
-
-/// The larger reach of a decision and of the scores that it needs.
-fn reach(criterion: &Arc<dyn Criterion>, decision: Reach) -> Reach {
-    match elements(criterion).reach() {
-        Reach::Inputs(1) => decision,
-        Reach::Matrix => Reach::Matrix,
-        // A row holds every group of its inputs.
-        Reach::Inputs(_) | Reach::Row if !matches!(decision, Reach::Matrix | Reach::Rows(_)) => Reach::Row,
-        _ => Reach::Matrix,
+impl Scores {
+    pub fn get(&self) -> &dyn ElementScores {
+        self.0.elements().expect("a pass asks for element scores before it lowers")
     }
 }
 
-/// `n` of each `m` consecutive inputs stay.
-#[derive(Debug)]
-pub struct InGroups {
-    pub pattern: Pattern,
-    pub criterion: Arc<dyn Criterion>,
+impl fmt::Debug for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.describe())
+    }
 }
 
-impl MaskRule for InGroups {
+/// Of every m consecutive inputs the n of highest score stay.
+#[derive(Debug)]
+pub struct PatternRule {
+    pub scores: Scores,
+    pub pattern: Pattern,
+}
+
+impl MaskRule for PatternRule {
     fn reach(&self) -> Reach {
-        reach(&self.criterion, Reach::Inputs(self.pattern.of()))
+        wider(Reach::Inputs(self.pattern.of()), self.scores.get().reach())
     }
 
     fn apply(&self, block: &mut MatrixBlock<'_>) -> Result<(), Diagnostic> {
-        if elements(&self.criterion).is_magnitude() {
+        if self.scores.get().is_magnitude() {
             block.refuse_nonfinite()?;
-            let matrix = block.matrix;
-            zero_pattern_magnitude(block.dtype, block.bytes, &matrix, self.pattern).expect(CHECKED);
+            zero_pattern_magnitude(block.dtype, block.bytes, &block.matrix, self.pattern).expect(DIVIDES);
             return Ok(());
         }
-        let scores = scores(&self.criterion, block)?;
-        let mut keep = vec![true; scores.len()];
-        keep_pattern(&scores, self.pattern, &mut keep).expect(CHECKED);
+        let scores = of_block(self.scores.get(), block)?;
+        let mut keep = vec![false; scores.len()];
+        keep_pattern(&scores, self.pattern, &mut keep).expect(DIVIDES);
         block.zero_dropped(&keep);
         Ok(())
     }
 }
 
-/// So many inputs of each output go.
+const DIVIDES: &str = "the rewrite refuses matrices that the pattern does not divide";
+
+/// What lies below a cut through the scores of the whole matrix goes.
 #[derive(Debug)]
-pub struct InRows {
-    pub remove: usize,
-    pub criterion: Arc<dyn Criterion>,
-}
-
-impl MaskRule for InRows {
-    fn reach(&self) -> Reach {
-        reach(&self.criterion, Reach::Row)
-    }
-
-    fn apply(&self, block: &mut MatrixBlock<'_>) -> Result<(), Diagnostic> {
-        let scores = scores(&self.criterion, block)?;
-        let mut keep = vec![true; scores.len()];
-        let mut scratch = Vec::new();
-        let inputs = block.matrix.inputs;
-        for (scores, keep) in scores.chunks(inputs).zip(keep.chunks_mut(inputs)) {
-            select(scores, self.remove, &mut scratch).expect(CHECKED).keep(0, scores, keep);
-        }
-        block.zero_dropped(&keep);
-        Ok(())
-    }
-}
-
-/// What a cut removes goes.
-#[derive(Debug)]
-pub struct Below {
+pub struct CutRule {
+    pub scores: Scores,
+    /// Edge of the blocks that compete.
+    pub size: usize,
     pub cut: Cut,
-    pub criterion: Arc<dyn Criterion>,
 }
 
-impl MaskRule for Below {
+impl MaskRule for CutRule {
     fn reach(&self) -> Reach {
-        reach(&self.criterion, Reach::Inputs(1))
+        let tiles = Tiles { size: self.size, inputs: 0 };
+        wider(tiles.reach(), self.scores.get().reach())
     }
 
     fn apply(&self, block: &mut MatrixBlock<'_>) -> Result<(), Diagnostic> {
-        let scores = scores(&self.criterion, block)?;
-        let mut keep = vec![true; scores.len()];
-        let inputs = block.matrix.inputs;
-        for (row, (scores, keep)) in scores.chunks(inputs).zip(keep.chunks_mut(inputs)).enumerate() {
-            let first = (block.first.0 + row) * block.whole.1 + block.first.1;
+        let (width, whole) = (block.matrix.inputs, block.whole.1);
+        let tiles = Tiles { size: self.size, inputs: width };
+        let scores = tiles.pooled(of_block(self.scores.get(), block)?);
+        let mut keep = vec![false; scores.len()];
+        let across = tiles.across().max(1);
+        for (row, (scores, keep)) in scores.chunks(across).zip(keep.chunks_mut(across)).enumerate() {
+            let first = (block.first.0 / self.size + row) * (whole / self.size) + block.first.1 / self.size;
             self.cut.keep(first, scores, keep);
         }
-        block.zero_dropped(&keep);
+        block.zero_dropped(&tiles.spread(keep));
         Ok(())
     }
 }
 
-/// So many square blocks stay: those with the largest sum of squares.
+/// The same share of each row goes.
 #[derive(Debug)]
-pub struct InBlocks {
+pub struct RowRule {
+    pub scores: Scores,
     pub size: usize,
-    pub keep: usize,
+    pub share: f64,
 }
 
-impl MaskRule for InBlocks {
+impl MaskRule for RowRule {
     fn reach(&self) -> Reach {
-        Reach::Matrix
+        wider(wider(Reach::Row, Reach::Rows(self.size)), self.scores.get().reach())
     }
 
     fn apply(&self, block: &mut MatrixBlock<'_>) -> Result<(), Diagnostic> {
-        block.refuse_nonfinite()?;
-        let blocks = Blocks::new(block.matrix, self.size).expect(CHECKED);
-        let scores = blocks.scores(block.dtype, block.bytes).expect(CHECKED);
-        let keep = keep_highest(&scores, self.keep).expect(CHECKED);
-        blocks.zero_dropped(block.dtype, block.bytes, &keep).expect(CHECKED);
+        let tiles = Tiles { size: self.size, inputs: block.matrix.inputs };
+        let scores = tiles.pooled(of_block(self.scores.get(), block)?);
+        let mut keep = vec![false; scores.len()];
+        let across = tiles.across().max(1);
+        let (count, mut scratch) = (at_least(tiles.across(), self.share), Vec::new());
+        for (scores, keep) in scores.chunks(across).zip(keep.chunks_mut(across)) {
+            let cut = select(scores, count, &mut scratch).expect("no more go than there are");
+            cut.keep(0, scores, keep);
+        }
+        block.zero_dropped(&tiles.spread(keep));
         Ok(())
     }
 }

@@ -96,9 +96,9 @@ fn patches_have_all_of_a_patch_as_inputs() {
         &[("patch.weight", DType::F32, &[2, 2, 2, 2], &kernel), ("patch.bias", DType::F32, &[2], &[0.0; 2])],
         |m, _| {
             let channels = m.axis(Role::Channels, Size::fixed(2));
-            let x = m.pixels(channels, 4, 4);
+            let x = m.pixels(channels, [4, 4]);
             let width = m.axis(Role::Hidden, Size::fixed(2));
-            m.patches("patches", "patch", x, 2, 4, width);
+            m.patches("patches", "patch", x, [2, 2], width);
         },
     );
     assert_eq!(matrix(&version, "patches"), kernel);
