@@ -4,4 +4,10 @@ mod bad_input;
 mod models;
 mod program;
 mod recipes;
+mod runs;
+mod stopped;
 mod usage;
+
+#[path = "../support/checkpoint.rs"]
+#[expect(dead_code, reason = "other tests make other models")]
+mod support;
