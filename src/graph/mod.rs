@@ -11,6 +11,7 @@ mod builder;
 mod change;
 mod cost;
 mod export;
+mod inspect;
 mod layout;
 mod op;
 mod param;

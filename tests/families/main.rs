@@ -3,6 +3,7 @@
 mod costs;
 mod disagreements;
 mod graph_file;
+mod inspected;
 mod support;
 
 use serde_json::Value;
