@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes weights.json: matrices, a step, and what PyTorch or numpy make of it.
+"""Writes weights.json: matrices, a step, and what PyTorch or numpy make of it; and scores of heads and neurons.
 
     weights.py          # writes the file beside this one
 
 Masks of shares are torch.nn.utils.prune's, or torch.topk over what competes; N:M masks come from a search over all
 patterns, as ASP makes them; LAMP scores from a cumulative sum over the sorted squares, as its authors write them;
-products of factors from torch.linalg.svd in float64.
+products of factors from torch.linalg.svd in float64. Scores are torch norms over the slices that go with an element.
 """
 
 import itertools
@@ -87,6 +87,30 @@ def low_rank(weight, rank):
     return (u[:, :rank] * s[:rank]) @ v[:rank]
 
 
+def units():
+    """Scores in a decoder of hidden 4, 3 neurons, and 4 query heads of width 2 over 2 key/value heads."""
+    shapes = {
+        "self_attn.q_proj": (8, 4),
+        "self_attn.k_proj": (4, 4),
+        "self_attn.v_proj": (4, 4),
+        "self_attn.o_proj": (4, 8),
+        "mlp.gate_proj": (3, 4),
+        "mlp.up_proj": (3, 4),
+        "mlp.down_proj": (4, 3),
+    }
+    weights = {name: matrix(*shape) for name, shape in shapes.items()}
+    q, k, v, o, gate, up, down = (m.double() for m in weights.values())
+    heads = [q.view(2, 2, 2, 4), k.view(2, 2, 4), v.view(2, 2, 4), o.view(4, 2, 2, 2).movedim(1, 0)]
+    neurons = [gate, up, down.T]
+    scores = {}
+    for norm, power in [("l1", 1), ("l2", 2)]:
+        total = lambda parts: sum(torch.linalg.vector_norm(p.flatten(1), power, dim=1) ** power for p in parts)
+        scores[f"layers[0].attention.kv_heads {norm}"] = total(heads).tolist()
+        scores[f"layers[0].mlp.neurons {norm}"] = total(neurons).tolist()
+    tensors = {f"model.layers.0.{name}.weight": m for name, m in weights.items()}
+    return {"tensors": listed(tensors), "scores": scores}
+
+
 def main():
     a, b = matrix(8, 16), matrix(12, 8, scale=3.0)
     distinct(a)
@@ -133,7 +157,8 @@ def main():
     cases.append(case("f16", {"a": a, "b": b}, "cast weights to f16", half))
 
     text = ",\n".join(json.dumps(c) for c in cases)
-    Path(__file__).with_suffix(".json").write_text(f"[\n{text}\n]\n")
+    golden = f'{{"steps": [\n{text}\n],\n"units": {json.dumps(units())}}}\n'
+    Path(__file__).with_suffix(".json").write_text(golden)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,15 @@ use std::fs;
 use serde::Deserialize;
 use tamis::tensor::DType;
 
-use crate::model::{Matrix, linears};
+use crate::model::{LLAMA, Matrix, linears, of_config};
 use crate::run::run;
+use crate::units::scores;
+
+#[derive(Deserialize)]
+struct Golden {
+    steps: Vec<Case>,
+    units: Units,
+}
 
 #[derive(Deserialize)]
 struct Case {
@@ -24,11 +31,22 @@ struct Values {
     values: Vec<f32>,
 }
 
-#[test]
-fn other_programs_give_the_same_numbers() {
+/// Scores of a Llama's elements: `PATH NORM`.
+#[derive(Deserialize)]
+struct Units {
+    tensors: BTreeMap<String, Values>,
+    scores: BTreeMap<String, Vec<f64>>,
+}
+
+fn golden() -> Golden {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/weights.json");
     let text = fs::read_to_string(path).expect("golden values are beside the tests");
-    let cases: Vec<Case> = serde_json::from_str(&text).expect("golden values are cases");
+    serde_json::from_str(&text).expect("golden values are cases and scores")
+}
+
+#[test]
+fn other_programs_give_the_same_numbers() {
+    let Golden { steps: cases, .. } = golden();
     assert_eq!(cases.len(), 12);
     for Case { name, weights, steps, result, tolerance } in cases {
         let matrices: Vec<Matrix<'_>> =
@@ -40,5 +58,20 @@ fn other_programs_give_the_same_numbers() {
                 assert!(far <= tolerance, "{name}: `{path}` number {at} is {now}, not {expected}");
             }
         }
+    }
+}
+
+#[test]
+fn other_programs_give_elements_the_same_scores() {
+    let Golden { units: Units { tensors, scores: expected }, .. } = golden();
+    let tensors: Vec<(&str, Vec<f32>)> =
+        tensors.iter().map(|(name, it)| (name.as_str(), it.values.clone())).collect();
+    let model = of_config(LLAMA, &tensors);
+    assert_eq!(expected.len(), 4);
+    for (of, expected) in expected {
+        let (path, norm) = of.split_once(' ').expect("a path and a norm");
+        let found = scores(&model, &format!("magnitude(norm: {norm})"), path);
+        let near = found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near && found.len() == expected.len(), "{of}: {found:?}, not {expected:?}");
     }
 }

@@ -192,3 +192,14 @@ fn densify_lets_a_pattern_go() {
     let idle = run(&model, "densify weights of layers[*].attention");
     assert_eq!(idle.notes(), ["no-effect"]);
 }
+
+#[test]
+fn weights_that_are_no_numbers_have_no_rank() {
+    let weights = [1.0, f32::NAN, 2.0, f32::NEG_INFINITY];
+    let model = linears(DType::F32, &[("up", [1, 4], &weights)]);
+    let done = run(&model, "sparsify weights to 2:4");
+    let param = done.version.graph.param_named("up.weight").expect("it is there");
+    let wrong = done.version.values(param).expect_err("a NaN is not compared");
+    assert_eq!(wrong.code.name, "weights-not-finite");
+    assert_eq!(wrong.message, "2 values of `up` are not finite: NaN or infinite");
+}

@@ -3,34 +3,36 @@
 use std::collections::BTreeMap;
 
 use tamis::REGISTRY;
-use tamis::diagnostic::Diagnostics;
-use tamis::pass::{Argument, Criterion, Scorer, constant};
+use tamis::graph::Param;
+use tamis::pass::{Argument, Scorer, constant};
 use tamis::source::{Source, Sources, Span};
 
-use crate::model::{BERT, LLAMA, MIXTRAL, Model, of_config};
+use crate::model::{BERT, LLAMA, MIXTRAL, Model, numbers, of_config};
 
-fn scores(model: &Model, criterion: &str, path: &str) -> Vec<f64> {
+/// The scores of an axis's elements.
+pub fn scores(model: &Model, criterion: &str, path: &str) -> Vec<f64> {
     let mut sources = Sources::new();
     let span = Span::new(sources.add(Source::new("test", criterion)), 0, criterion.len());
     let scorer = Scorer::read(&constant(criterion, span), &REGISTRY).expect("a criterion");
-    let _: Diagnostics = Diagnostics::new();
-    let criterion: &dyn Criterion = scorer.criterion.as_ref();
-    let units = criterion.units().expect("it scores units");
+    let units = scorer.criterion.units().expect("it scores units");
     let found: BTreeMap<String, Vec<f64>> =
         units.score(&model.version(), &[path.to_string()]).expect("weights are read");
     found[path].clone()
 }
 
+/// A model whose tensors are filled by name and size.
+fn filled(config: &str, fill: impl Fn(&str, usize) -> Vec<f32>) -> Model {
+    let graph = of_config(config, &[]).graph;
+    let name = |param: &Param| (param.name.resolve(), graph.elements(param));
+    let names: Vec<(String, usize)> = graph.params.iter().map(|(_, param)| name(param)).collect();
+    let tensors: Vec<(&str, Vec<f32>)> =
+        names.iter().map(|(name, size)| (name.as_str(), fill(name, *size))).collect();
+    of_config(config, &tensors)
+}
+
 /// The same number everywhere, so that scores count weights.
 fn constant_model(config: &str, value: f32) -> Model {
-    let names: Vec<(String, usize)> = {
-        let model = of_config(config, &[]);
-        let size = |param| model.graph.elements(param);
-        model.graph.params.iter().map(|(_, param)| (param.name.resolve(), size(param))).collect()
-    };
-    let tensors: Vec<(&str, Vec<f32>)> =
-        names.iter().map(|(name, size)| (name.as_str(), vec![value; *size])).collect();
-    of_config(config, &tensors)
+    filled(config, |_, size| vec![value; size])
 }
 
 #[test]
@@ -56,20 +58,11 @@ fn a_head_is_its_part_of_four_matrices() {
 
 #[test]
 fn squares_add_up_by_hand() {
-    // Query rows of heads 0 and 1; everything else is 0.
-    let zero = constant_model(BERT, 0.0);
+    // Query rows 0 and 1 are of head 0, rows 2 and 3 of head 1.
     let mut query = vec![0.0; 16];
     (query[0], query[5], query[9]) = (3.0, -4.0, 2.0);
-    let names = zero.graph.params.iter().map(|(_, param)| param.name.resolve());
-    let name = names.into_iter().find(|name| name.ends_with("layer.0.attention.self.query.weight"));
-    let name = name.expect("a query");
-    let all: Vec<(String, usize)> =
-        zero.graph.params.iter().map(|(_, p)| (p.name.resolve(), zero.graph.elements(p))).collect();
-    let tensors: Vec<(&str, Vec<f32>)> = all
-        .iter()
-        .map(|(other, size)| (other.as_str(), if *other == name { query.clone() } else { vec![0.0; *size] }))
-        .collect();
-    let model = of_config(BERT, &tensors);
+    let is_query = |name: &str| name.ends_with("layer.0.attention.self.query.weight");
+    let model = filled(BERT, |name, size| if is_query(name) { query.clone() } else { vec![0.0; size] });
     assert_eq!(scores(&model, "magnitude", "layers[0].attention.heads"), [25.0, 4.0]);
     assert_eq!(scores(&model, "magnitude(norm: l1)", "layers[0].attention.heads"), [7.0, 2.0]);
 }
@@ -103,4 +96,19 @@ fn chance_scores_units_too() {
     assert_eq!(first, scores(&llama, "random(seed: 1)", "layers[0].mlp.neurons"));
     assert_ne!(first, scores(&llama, "random(seed: 1)", "layers[1].mlp.neurons"));
     assert_ne!(first, scores(&llama, "random(seed: 2)", "layers[0].mlp.neurons"));
+}
+
+#[test]
+fn neurons_in_another_order_have_the_same_scores() {
+    let turned = |rows: &[f32]| rows.chunks(4).rev().flatten().copied().collect::<Vec<f32>>();
+    let (gate, up) = (numbers(12, 1), numbers(12, 2));
+    let model = |gate: Vec<f32>, up: Vec<f32>| {
+        let zero = vec![0.0; 12];
+        let of = |part: &str| format!("model.layers.0.mlp.{part}_proj.weight");
+        of_config(LLAMA, &[(&of("gate"), gate), (&of("up"), up), (&of("down"), zero)])
+    };
+    let one = scores(&model(gate.clone(), up.clone()), "magnitude", "layers[0].mlp.neurons");
+    let mut other = scores(&model(turned(&gate), turned(&up)), "magnitude", "layers[0].mlp.neurons");
+    other.reverse();
+    assert_eq!(one, other);
 }
