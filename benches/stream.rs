@@ -56,7 +56,8 @@ fn measure(gigabytes: f64) {
 
 /// Writes a checkpoint of about that size in four shards; its bytes.
 fn made(gigabytes: f64, model: &Path) -> u64 {
-    let seven = Decoder { layers: 1, hidden: 4096, mlp: 11008, heads: 32, kv_heads: 32, vocab: 32000, experts: 0 };
+    let seven =
+        Decoder { layers: 1, hidden: 4096, mlp: 11008, heads: 32, kv_heads: 32, vocab: 32000, experts: 0 };
     let bytes = |layers: usize| -> u64 {
         let tensors = Decoder { layers, ..seven }.synthetic(DType::Bf16).tensors;
         tensors.iter().map(|tensor| 2 * tensor.shape.iter().product::<usize>() as u64).sum()
