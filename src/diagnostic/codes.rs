@@ -163,8 +163,9 @@ codes! {
     WRITE_FAILED = "write-failed", Error, Output;
 
     // -- weights
-    /// Weights are NaN or infinite, so that nothing can be said of their importance. Most often a training run diverged,
-    /// or a cast to `f16` was too narrow: look at the tensor that is named, and fetch or train the model again.
+    /// Weights are NaN or infinite, so that nothing can be said of their importance, or of such sizes that they cannot be
+    /// factored. Most often a training run diverged, or a cast to `f16` was too narrow: look at the tensor that is named,
+    /// and fetch or train the model again.
     WEIGHTS_NOT_FINITE = "weights-not-finite", Error, Input;
     /// A weight is larger than its new type can hold, and would become infinite. `f16` ends at 65504; `bf16` reaches as far
     /// as `f32`.
@@ -174,9 +175,6 @@ codes! {
     /// cast weights to bf16
     /// ```
     CAST_OVERFLOWS = "cast-overflows", Error, Recipe;
-    /// The singular value decomposition of a weight did not converge. The weight's values span a range that no factors can
-    /// follow; leave it out with `except`.
-    NO_DECOMPOSITION = "no-decomposition", Error, Input;
 
     // -- check: names and values
     /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a

@@ -322,7 +322,7 @@ fn cut(body: &mut Body, axis: &str, keep: &[usize]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn rules_and_threads_change_no_byte(first in prop::collection::vec(step(), 0..4), rest in prop::collection::vec(step(), 0..3)) {

@@ -16,6 +16,8 @@ mod layout;
 mod op;
 mod param;
 mod places;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod valid;
 

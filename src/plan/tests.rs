@@ -1,18 +1,12 @@
 //! Plans of toy recipes, as lines.
 
-use std::path::Path;
-
-use super::toys::{Body, recipe};
-use super::{Does, Plan, build, dot, json, table, text};
+use super::toys::planned;
+use super::{Does, dot, json, table, text};
 use crate::check::ExpectBound;
-
-fn plan(write: impl FnOnce(&mut Body)) -> Plan {
-    build(&recipe(Path::new("models/toy"), write))
-}
 
 #[test]
 fn a_step_is_scored_selected_and_rewritten() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.prune(&[0, 1], 4).save("out/toy");
     });
     let lines = [
@@ -27,7 +21,7 @@ fn a_step_is_scored_selected_and_rewritten() {
 
 #[test]
 fn branches_of_a_sweep_share_what_is_equal() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.cut("layers", &[0, 1]).sweep(&["r = 2", "r = 4"], |at, body| {
             body.prune(&[0], 2 + 2 * at).measure().save(format!("out/{at}"));
         });
@@ -46,7 +40,7 @@ fn branches_of_a_sweep_share_what_is_equal() {
 
 #[test]
 fn a_save_knows_what_is_measured_of_it_before_and_after_it_in_the_text() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.measure().halve(&["head"]).save("out/a").measure().cut("layers", &[0]).measure().save("out/b");
     });
     let entries: Vec<Vec<usize>> = plan
@@ -58,7 +52,7 @@ fn a_save_knows_what_is_measured_of_it_before_and_after_it_in_the_text() {
 
 #[test]
 fn an_expectation_relative_to_the_input_measures_the_input_too() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.halve(&["head"]).expect(ExpectBound::OfInput(1.0)).save("out/a");
     });
     let measures: Vec<_> = plan
@@ -73,7 +67,7 @@ fn an_expectation_relative_to_the_input_measures_the_input_too() {
 #[test]
 fn keys_tell_arguments_and_inputs_apart() {
     let key = |layers: &[usize], keep| {
-        let plan = plan(|body| {
+        let plan = planned(|body| {
             body.prune(layers, keep).save("out/a");
         });
         plan.tasks[plan.order[2]].key
@@ -85,7 +79,7 @@ fn keys_tell_arguments_and_inputs_apart() {
 
 #[test]
 fn the_table_shows_costs_after_each_step() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.halve(&["head"]).cut("layers", &[0, 1]).save("out/a");
     });
     let lines = [
@@ -99,7 +93,7 @@ fn the_table_shows_costs_after_each_step() {
 
 #[test]
 fn json_and_dot_name_every_task() {
-    let plan = plan(|body| {
+    let plan = planned(|body| {
         body.prune(&[0], 4).save("out \"a\"");
     });
     let json = json(&plan);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::{Plan, build};
 use crate::check::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };
@@ -14,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Bias, Builder, Cost, Extent, Graph, Role, SiteId, Size, Sparsity};
 use crate::measure;
 use crate::pass::elements::{Choice, ChooseElements, KeepElements, ScoreElements, Stay};
-use crate::pass::{Criterion, Finding, Measure, Rewrite, Stage, UnitScores, Work, WorkKind};
+use crate::pass::{Criterion, Finding, Measure, Rewrite, Stage, UnitScores, Work};
 use crate::source::{Source, Sources, Span};
 use crate::syntax::ast::Comparison;
 use crate::tensor::{DType, convert};
@@ -126,6 +127,17 @@ pub fn recipe(model: &Path, write: impl FnOnce(&mut Body)) -> Typed {
     }
 }
 
+/// The plan of a recipe that is not carried out.
+pub fn planned(write: impl FnOnce(&mut Body)) -> Plan {
+    build(&recipe(Path::new("models/toy"), write))
+}
+
+/// What tasks of a kind do, in their order; of all kinds where it is empty.
+pub fn texts(plan: &Plan, kind: &str) -> Vec<String> {
+    let of_kind = plan.ordered().filter(|(_, task)| kind.is_empty() || task.kind() == kind);
+    of_kind.map(|(id, _)| plan.describe(id)).collect()
+}
+
 /// As it is said in a recipe that no test reads.
 pub fn span() -> Span {
     let mut sources = Sources::new();
@@ -156,14 +168,23 @@ impl Body {
     /// Keeps the neurons of most weight in some layers.
     pub fn prune(&mut self, layers: &[usize], keep: usize) -> &mut Self {
         let axes: Vec<String> = layers.iter().map(|layer| neurons(*layer)).collect();
+        self.scored(&axes, keep)
+    }
+
+    fn scored(&mut self, axes: &[String], keep: usize) -> &mut Self {
         self.step("prune", |graph| {
             let stay = axes.iter().map(|path| (path.clone(), Stay::Some(Extent::exact(keep)))).collect();
-            let score = ScoreElements { criterion: Arc::new(Sum), axes: axes.clone() };
+            let score = ScoreElements { criterion: Arc::new(Sum), axes: axes.to_vec() };
             let keep = axes.iter().map(|path| (path.clone(), keep)).collect();
             let work: Vec<Arc<dyn Work>> =
                 vec![Arc::new(score), Arc::new(ChooseElements { choice: Choice::Each(keep) })];
             vec![Stage { work, rewrite: Arc::new(KeepElements::new(graph, stay)) }]
         })
+    }
+
+    /// Keeps the layers of most weight.
+    pub fn drop_by_score(&mut self, keep: usize) -> &mut Self {
+        self.scored(&["layers".to_string()], keep)
     }
 
     /// Keeps certain elements of an axis.
@@ -395,33 +416,5 @@ impl Measure for ToyZeros {
             all += values.len();
         }
         Ok(zeros as f64 / all as f64)
-    }
-}
-
-/// A work that looks at sites and finds nothing of use.
-#[derive(Debug)]
-pub struct Look {
-    pub sites: Vec<String>,
-}
-
-impl Work for Look {
-    fn kind(&self) -> WorkKind {
-        WorkKind::Observe
-    }
-
-    fn describe(&self) -> String {
-        self.sites.join(", ")
-    }
-
-    fn arguments(&self) -> Value {
-        json!(self.sites)
-    }
-
-    fn reads(&self) -> Vec<String> {
-        self.sites.clone()
-    }
-
-    fn run(&self, _: &Version, _: Option<&Finding>) -> Result<Finding, Diagnostic> {
-        Ok(Finding::Ranks(BTreeMap::new()))
     }
 }
