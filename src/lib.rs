@@ -17,6 +17,7 @@ pub mod plan;
 pub mod provenance;
 pub mod readers;
 pub mod reference;
+pub mod report;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
