@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod criteria;
 pub mod diagnostic;
+pub mod execute;
 pub mod families;
 pub mod graph;
 pub mod measures;
@@ -24,9 +25,13 @@ pub mod tensor;
 pub mod weights;
 pub mod world;
 
-use check::{Settings, Typed, World};
+use std::path::Path;
+
+use check::{MeasuredAt, Measuring, Settings, Typed, World};
 use diagnostic::Diagnostics;
+use optimize::{Rule, Trace};
 use pass::Registry;
+use plan::Plan;
 use source::{SourceId, Sources};
 
 /// What can be done: the lists that every phase is handed.
@@ -46,4 +51,20 @@ pub fn check(
     sources: &mut Sources,
 ) -> (Option<Typed>, Diagnostics) {
     check::check(recipe, settings, world, &REGISTRY, sources)
+}
+
+/// `measure` statements against a model as it stands.
+pub fn measures(
+    text: SourceId,
+    model: &Path,
+    at: MeasuredAt,
+    world: &dyn World,
+    sources: &mut Sources,
+) -> (Option<Measuring>, Diagnostics) {
+    check::measures(text, model, at, world, &REGISTRY, sources)
+}
+
+/// A checked recipe to the graph of its tasks, made better by rules that keep the result: `optimize::RULES`, or none.
+pub fn plan(typed: &Typed, rules: &[&dyn Rule]) -> (Plan, Trace) {
+    optimize::optimize(plan::build(typed), rules)
 }

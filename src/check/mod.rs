@@ -4,6 +4,7 @@
 //! one leaves it. A recipe is judged from names, shapes and types alone; what needs a weight or a sample is left to the run.
 
 mod expect;
+mod measuring;
 mod names;
 mod save;
 mod select;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use measuring::{Measuring, measures};
 pub use save::OPTIONS as SAVE_OPTIONS;
 pub use statement::DEFAULT_TOKENS;
 pub use typed::{

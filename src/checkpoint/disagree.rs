@@ -69,10 +69,12 @@ impl Said<'_> {
             1 => Some("one more tensor differs likewise".to_string()),
             more => Some(format!("{more} more tensors differ likewise")),
         };
-        let fits = fits.as_ref().map(|(key, extent)| format!("it would fit `{key}`: {extent}"));
-        let help: Vec<String> = fits.into_iter().chain(also).collect();
         let diagnostic = self.at_fields(&codes::TENSOR_MISSHAPEN, keys, message);
-        Some(if help.is_empty() { diagnostic } else { diagnostic.help(help.join("; ")) })
+        let diagnostic = match fits {
+            Some((_, extent)) => diagnostic.says(format!("the tensor has {extent}")),
+            None => diagnostic,
+        };
+        Some(also.into_iter().fold(diagnostic, Diagnostic::help))
     }
 
     fn missing(&self, errors: &[BuildError]) -> Option<Diagnostic> {
@@ -124,26 +126,26 @@ impl Said<'_> {
             return diagnostic;
         }
         let named = |(tensor, what, _): &Item<'_>| format!("`{}` {what}", shown(tensor));
-        let mut named: Vec<String> = items.iter().take(NAMED).map(named).collect();
-        if items.len() > NAMED {
-            named.push(format!("{} more", items.len() - NAMED));
-        }
-        diagnostic.help(format!("they are {}", named.join(", ")))
+        let first: Vec<String> = items.iter().take(NAMED).map(named).collect();
+        let more = match items.len() - first.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        diagnostic.help(format!("{}{more}", first.join(", ")))
     }
 
     /// Points at fields of the config, at the first of them first.
     fn at_fields(&self, code: &'static Code, keys: &[String], message: String) -> Diagnostic {
         let config = &self.checkpoint.config;
-        let mut spans = keys.iter().filter_map(|key| Some((key, config.span(key)?)));
-        let says = |key: &str| format!("`{key}` says so");
-        let Some((key, span)) = spans.next() else {
+        let mut spans = keys.iter().filter_map(|key| config.span(key));
+        let Some(span) = spans.next() else {
             let fields: Vec<&str> = keys.iter().map(String::as_str).collect();
             let of = if keys.is_empty() { String::new() } else { crate::diagnostic::list(&fields) };
             let message = if of.is_empty() { message } else { format!("{message} (by {of})") };
             return Diagnostic::new(code, message).path(&self.checkpoint.dir);
         };
-        let diagnostic = Diagnostic::at(code, span, message).says(says(key)).path(&self.checkpoint.dir);
-        spans.fold(diagnostic, |diagnostic, (key, span)| diagnostic.label(span, says(key)))
+        let diagnostic = Diagnostic::at(code, span, message).says("says so").path(&self.checkpoint.dir);
+        spans.fold(diagnostic, |diagnostic, span| diagnostic.label(span, "and so does this"))
     }
 }
 
@@ -155,6 +157,6 @@ fn members<'a>(items: &[Item<'a>]) -> Option<(&'a str, String)> {
     let (role, key) = (all.first()?.role, all.first()?.key.as_deref()?);
     let first = all.iter().map(|member| member.index).min()?;
     let last = all.iter().map(|member| member.index).max()?;
-    let of = if first == last { format!("{first}") } else { format!("{first} to {last}") };
-    (first > 0).then(|| (key, format!("{of} of the {role}, counted from 0, are concerned")))
+    let of = if first == last { format!("{first}") } else { format!("{first}..{}", last + 1) };
+    (first > 0).then(|| (key, format!("all are of `{role}[{of}]`")))
 }

@@ -33,19 +33,20 @@ fn locate_in(given: &str, base: &Path, cache: Option<&Path>) -> Result<PathBuf, 
     snapshot(&repository, revision).ok_or_else(|| {
         let asked = revision.map(|revision| format!(" of revision `{revision}`")).unwrap_or_default();
         let error = missing(given, &path);
-        let help = format!("nor is there a snapshot{asked} in `{}`", repository.display());
-        let help = error.help.as_ref().map_or(help.clone(), |first| format!("{first}; {help}"));
-        error.help(help)
+        match error.help {
+            Some(_) => error,
+            None => error.help(format!("nor is there a snapshot{asked} in `{}`", repository.display())),
+        }
     })
 }
 
 fn missing(given: &str, path: &Path) -> Diagnostic {
     let error = Diagnostic::new(&codes::MODEL_MISSING, format!("there is no model `{given}`")).path(path);
     let written = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let mut beside: Vec<String> =
-        path.parent().and_then(|dir| fs::read_dir(dir).ok()).map_or(Vec::new(), |dir| {
-            dir.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
-        });
+    let parent = path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    let mut beside: Vec<String> = parent.and_then(|dir| fs::read_dir(dir).ok()).map_or(Vec::new(), |dir| {
+        dir.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    });
     beside.sort_unstable();
     match nearest(written, beside.iter().map(String::as_str)) {
         Some(like) => error.help(format!("there is `{}`", path.with_file_name(like).display())),

@@ -1,11 +1,14 @@
 //! What a command leaves: an answer for stdout, diagnostics for stderr, an exit code.
 
 use std::io;
+use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, Value, json};
+use tamis::check::{Settings, Typed};
 use tamis::diagnostic::{self, Diagnostics, Severity};
 use tamis::source::Sources;
+use tamis::world::Files;
 
 use super::terminal;
 
@@ -53,9 +56,10 @@ impl Answer {
 }
 
 /// What a command works with, and where it leaves what there is to say.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Session {
     pub sources: Sources,
+    pub files: Files,
     /// What was found beside the answer: warnings, failed expectations.
     pub diagnostics: Diagnostics,
     /// The answer tells the diagnostics itself.
@@ -65,6 +69,29 @@ pub struct Session {
 }
 
 impl Session {
+    pub fn new() -> Self {
+        Self {
+            sources: Sources::new(),
+            files: Files::new(tamis::REGISTRY.families),
+            diagnostics: Diagnostics::new(),
+            told: false,
+            wrong: false,
+        }
+    }
+
+    /// Reads and checks a recipe; warnings are noted.
+    pub fn check(&mut self, path: &Path, settings: &Settings) -> Result<Typed, Diagnostics> {
+        let recipe = self.files.recipe(path, &mut self.sources)?;
+        let (typed, found) = tamis::check(recipe, settings, &self.files, &mut self.sources);
+        match typed {
+            Some(typed) => {
+                self.diagnostics.extend(found);
+                Ok(typed)
+            }
+            None => Err(found),
+        }
+    }
+
     /// Prints the answer, then what is wrong, and says the exit code.
     pub fn finish(mut self, answered: Result<Answer, Diagnostics>, format: Format) -> u8 {
         let answer = match answered {

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tamis::diagnostic::numbers::things;
 use tamis::diagnostic::{self, Diagnostics, Severity};
-use tamis::world::Files;
+use tamis::plan::{self, Plan};
 
 use super::answer::{Answer, Format, Session};
 use super::settings::{ConfigArgument, RecipeArguments};
@@ -20,6 +21,9 @@ pub struct Check {
     arguments: RecipeArguments,
     #[command(flatten)]
     config: ConfigArgument,
+    /// Tell what the model costs after each step
+    #[arg(long)]
+    cost: bool,
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json", "sarif"]))]
     pub format: Format,
 }
@@ -27,38 +31,43 @@ pub struct Check {
 impl Check {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
         let settings = self.arguments.settings(&self.config);
-        let files = Files::new(tamis::REGISTRY.families);
+        let mut plans = Vec::new();
         for path in &self.recipes {
-            match files.recipe(path, &mut session.sources) {
-                Err(unreadable) => session.diagnostics.push(unreadable),
-                Ok(recipe) => {
-                    let (_, found) = tamis::check(recipe, &settings, &files, &mut session.sources);
-                    session.diagnostics.extend(found);
-                }
+            match session.check(path, &settings) {
+                Ok(typed) if self.cost => plans.push((path, tamis::plan(&typed, &[]).0)),
+                Ok(_) => {}
+                Err(found) => session.diagnostics.extend(found),
             }
         }
         session.told = true;
-        Ok(self.answer(session))
-    }
-
-    fn answer(&self, session: &Session) -> Answer {
-        match self.format {
-            Format::Json => Answer::fields(json!({})),
+        Ok(match self.format {
+            Format::Json => Answer::fields(self.object(&plans)),
             Format::Sarif => {
                 Answer::Text(format!("{:#}\n", diagnostic::sarif(&session.diagnostics, &session.sources)))
             }
-            _ => Answer::Text(self.told(session)),
-        }
+            _ => Answer::Text(self.text(session, &plans)),
+        })
     }
 
-    fn told(&self, session: &Session) -> String {
+    fn object(&self, plans: &[(&PathBuf, Plan)]) -> Value {
+        let cost = |(path, plan): &(&PathBuf, Plan)| {
+            let Value::Object(plan) = plan::json(plan) else { return Value::Null };
+            let told =
+                plan.into_iter().filter(|(name, _)| ["before", "after", "steps"].contains(&name.as_str()));
+            let path = ("path".to_owned(), path.display().to_string().into());
+            std::iter::once(path).chain(told).collect()
+        };
+        if self.cost { json!({ "recipes": plans.iter().map(cost).collect::<Vec<_>>() }) } else { json!({}) }
+    }
+
+    fn text(&self, session: &Session, plans: &[(&PathBuf, Plan)]) -> String {
         let style = terminal::style(&io::stdout());
         let mut text = diagnostic::human(&session.diagnostics, &session.sources, style);
-        let wrong = |severity| session.diagnostics.iter().any(|diagnostic| diagnostic.severity == severity);
-        if !wrong(Severity::Error) && !wrong(Severity::Warning) {
-            let recipes = self.recipes.len();
-            let s = if recipes == 1 { "" } else { "s" };
-            text.push_str(&format!("{recipes} recipe{s} checked: nothing is wrong\n"));
+        if session.diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Note) {
+            text.push_str(&format!("{} checked: nothing is wrong\n", things(self.recipes.len(), "recipe")));
+        }
+        for (path, plan) in plans {
+            text.push_str(&format!("\n{}\n{}", path.display(), plan::table(plan)));
         }
         text
     }

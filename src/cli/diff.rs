@@ -7,7 +7,6 @@ use tamis::compare::{self, Change, Comparison, Model, TensorChange, TensorSide, 
 use tamis::diagnostic::numbers::{bytes, count, share, things};
 use tamis::diagnostic::{Diagnostic, Diagnostics};
 use tamis::graph::Graph;
-use tamis::world::Files;
 
 use super::answer::{Answer, Format, Session};
 use super::table::{Align, table};
@@ -31,10 +30,9 @@ pub struct Diff {
 
 impl Diff {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
-        let files = Files::new(tamis::REGISTRY.families);
         let paths = [&self.a, &self.b];
-        let checkpoints = [files.checkpoint(&self.a)?, files.checkpoint(&self.b)?];
-        let [a, b] = paths.map(|path| self.graph(path, &files, session));
+        let checkpoints = [session.files.checkpoint(&self.a)?, session.files.checkpoint(&self.b)?];
+        let [a, b] = paths.map(|path| self.graph(path, session));
         let model = |side: usize, graph| Model { checkpoint: &checkpoints[side], graph };
         let compared = compare::compare(model(0, a.as_ref()), model(1, b.as_ref()), 1)?;
         Ok(match self.format {
@@ -44,8 +42,8 @@ impl Diff {
     }
 
     /// The graph, where the files have one. Tensors can be compared without.
-    fn graph(&self, path: &Path, files: &Files, session: &mut Session) -> Option<Graph> {
-        match files.graph(path, &mut session.sources) {
+    fn graph(&self, path: &Path, session: &mut Session) -> Option<Graph> {
+        match session.files.graph(path, &mut session.sources) {
             Ok((_, mut graph)) => {
                 graph.set_tokens(self.tokens);
                 Some(graph)

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
-use tamis::source::{Source, SourceId, Sources};
+use tamis::source::{Source, SourceId};
 use tamis::syntax;
-use tamis::world::Files;
 
 use super::answer::{Answer, Format, Session};
 
@@ -35,7 +34,7 @@ impl Fmt {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
         let mut done = Vec::new();
         for path in &self.files {
-            match self.format_file(path, &mut session.sources) {
+            match self.format_file(path, session) {
                 Ok(formatted) => done.push(formatted),
                 Err(found) => session.diagnostics.extend(found),
             }
@@ -44,9 +43,9 @@ impl Fmt {
         Ok(self.answer(&done))
     }
 
-    fn format_file(&self, path: &Path, sources: &mut Sources) -> Result<Formatted, Diagnostics> {
-        let source = read(path, sources)?;
-        let text = sources.get(source).text().to_owned();
+    fn format_file(&self, path: &Path, session: &mut Session) -> Result<Formatted, Diagnostics> {
+        let source = read(path, session)?;
+        let text = session.sources.get(source).text().to_owned();
         let mut diagnostics = Diagnostics::new();
         let recipe = syntax::parse(source, &text, &mut diagnostics);
         diagnostics.stop_on_error()?;
@@ -77,15 +76,15 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-fn read(path: &Path, sources: &mut Sources) -> Result<SourceId, Diagnostic> {
+fn read(path: &Path, session: &mut Session) -> Result<SourceId, Diagnostic> {
     if !is_stdin(path) {
-        return Files::new(&[]).recipe(path, sources);
+        return session.files.recipe(path, &mut session.sources);
     }
     let mut text = String::new();
     let fail =
         |error| Diagnostic::new(&codes::RECIPE_UNREADABLE, format!("cannot read standard input: {error}"));
     io::stdin().lock().read_to_string(&mut text).map_err(fail)?;
-    Ok(sources.add(Source::new("<stdin>", text)))
+    Ok(session.sources.add(Source::new("<stdin>", text)))
 }
 
 /// Writes beside the file and renames, so that the recipe is whole at every moment; a link stays a link.

@@ -3,8 +3,11 @@
 mod answer;
 mod check;
 mod diff;
+mod doc;
+mod eval;
 mod explain;
 mod fmt;
+mod plan;
 mod settings;
 mod table;
 mod terminal;
@@ -29,9 +32,12 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the recipe is wrong or an expect
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Plan(plan::PlanCommand),
     Diff(diff::Diff),
-    Explain(explain::Explain),
+    Eval(eval::Eval),
     Fmt(fmt::Fmt),
+    Doc(doc::Doc),
+    Explain(explain::Explain),
 }
 
 /// Runs one invocation.
@@ -44,27 +50,21 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
         }
     };
-    let mut session = Session::default();
-    let answered = command.run(&mut session);
-    ExitCode::from(session.finish(answered, command.format()))
+    let mut session = Session::new();
+    let (answered, format) = command.run(&mut session);
+    ExitCode::from(session.finish(answered, format))
 }
 
 impl Command {
-    fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
+    fn run(&self, session: &mut Session) -> (Result<Answer, Diagnostics>, Format) {
         match self {
-            Command::Check(check) => check.run(session),
-            Command::Diff(diff) => diff.run(session),
-            Command::Explain(explain) => explain.run(session),
-            Command::Fmt(fmt) => fmt.run(session),
-        }
-    }
-
-    fn format(&self) -> Format {
-        match self {
-            Command::Check(check) => check.format,
-            Command::Diff(diff) => diff.format,
-            Command::Explain(explain) => explain.format,
-            Command::Fmt(fmt) => fmt.format,
+            Command::Check(check) => (check.run(session), check.format),
+            Command::Plan(plan) => (plan.run(session), plan.format),
+            Command::Diff(diff) => (diff.run(session), diff.format),
+            Command::Eval(eval) => (eval.run(session), eval.format),
+            Command::Fmt(fmt) => (fmt.run(session), fmt.format),
+            Command::Doc(doc) => (doc.run(session), doc.format),
+            Command::Explain(explain) => (explain.run(session), explain.format),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tensors of two models, block by block on all threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
@@ -69,8 +69,14 @@ pub(super) fn compare(a: Model<'_>, b: Model<'_>) -> Result<Vec<TensorChange>, D
 
 fn pairs<'a>(a: Model<'a>, b: Model<'a>) -> Vec<Pair<'a>> {
     let (a, b) = (&a.checkpoint.tensors, &b.checkpoint.tensors);
-    let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let mut names: Vec<&String> = a.keys().chain(b.keys().filter(|&name| !a.contains_key(name))).collect();
+    names.sort_by_cached_key(|name| by_number(name));
     names.into_iter().map(|name| Pair { name, stored: [a.get(name), b.get(name)] }).collect()
+}
+
+/// Words and numbers of a name: `layers.2` comes before `layers.10`.
+fn by_number(name: &str) -> Vec<(Option<u64>, &str)> {
+    name.split('.').map(|part| (part.parse().ok(), part)).collect()
 }
 
 /// Reads one block of each side, as far as the side has it.
@@ -138,4 +144,16 @@ fn changed(axes: &[BTreeMap<String, String>; 2], pair: &Pair<'_>, counts: &Count
 /// The bytes of a checked checkpoint fit their type, so this does not happen; if it does, it is told as bad input.
 fn unfit(error: TensorError) -> Diagnostic {
     Diagnostic::new(&codes::TENSOR_SIZE, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_number;
+
+    #[test]
+    fn numbers_in_names_count_as_numbers() {
+        let mut names = ["x.10.b", "x.2.b", "w", "x.2.a", "x.norm"];
+        names.sort_by_key(|name| by_number(name));
+        assert_eq!(names, ["w", "x.norm", "x.2.a", "x.2.b", "x.10.b"]);
+    }
 }

@@ -1,4 +1,4 @@
-//! `lamp`: a weight's share of the energy of those at least as large, so that layers can compete.
+//! `lamp`: magnitudes that compare across tensors of any scale.
 
 use crate::criterion;
 use crate::pass::{Criterion, ElementScores};
@@ -6,11 +6,17 @@ use crate::tensor::lamp::lamp_scores;
 use crate::weights::Reach;
 
 criterion! {
-    /// Layer-adaptive magnitude: the square of a weight over the sum of the squares of all weights of its matrix that are at
-    /// least as large (LAMP; DIMAP, arXiv:2404.13648, uses it by module).
+    /// The share of a weight in the energy of the weights of its matrix that are no smaller (LAMP, DIMAP).
     ///
-    /// The largest weight of each matrix scores 1, so that no layer can be emptied, and scaling a matrix changes nothing. Made
-    /// for `scope: group` and `scope: global`; within one matrix it orders as `magnitude` does.
+    /// The score of w is w² over the sum of u² for all u of |u| ≥ |w|, so that scores compare whatever the scale of a
+    /// matrix, and the largest weight of each scores 1: no layer collapses. Within one matrix the order is that of
+    /// `magnitude`: the two differ where matrices compete, `with { scope: group }` as in DIMAP, or `scope: global`.
+    ///
+    /// ```tamis
+    /// sparsify weights of layers[*] by lamp to 50% zeros with { scope: group }
+    /// ```
+    ///
+    /// Data-independent Module-Aware Pruning, arXiv:2404.13648.
     Lamp = "lamp" {}
 }
 
@@ -30,6 +36,6 @@ impl ElementScores for Lamp {
     }
 
     fn score(&self, _: &str, _: usize, weights: &[f32], scores: &mut [f32]) {
-        lamp_scores(weights, scores).expect("weights are finite, and as many as scores");
+        lamp_scores(weights, scores).expect("as many scores as weights, and fewer than 2^32 of them");
     }
 }

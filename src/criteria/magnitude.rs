@@ -1,34 +1,42 @@
-//! `magnitude`: the size of weights, single or together.
+//! `magnitude`: what is large matters.
+
+mod units;
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
-
 use crate::diagnostic::Diagnostic;
-use crate::graph::{AxisId, Graph, ParamId, SiteKind};
 use crate::pass::{Criterion, ElementScores, UnitScores};
-use crate::tensor::norm::{AxisLayout, AxisSums, Norm as Sum};
+use crate::tensor::norm;
 use crate::weights::{Reach, Version};
 use crate::{choice, criterion};
 
 choice! {
-    /// How the weights of a unit add up.
+    /// How the weights of an element add up to its score.
     pub enum Norm("a norm") {
-        /// The sum of squares, without the root: what is lost of the energy when the unit goes.
+        /// By their squares: the squared L2 norm.
         L2 = "l2",
-        /// The sum of absolute values.
+        /// By their absolute values: the L1 norm.
         L1 = "l1",
     }
 }
 
 criterion! {
-    /// The size of weights: the absolute value of a single one, or the sum over all that belong to a unit.
+    /// What is large matters: a weight by its absolute value, a head, neuron, expert or layer by all of its weights.
     ///
-    /// A unit's weights are its rows and columns in every matrix and table that it takes part in, and its biases; norms do not
-    /// count. Squares are summed without the root, so that scores of several units add up and can be weighed against cost.
+    /// An element's weights are those that go with it: of a head its rows of query, key and value, their biases, and its
+    /// columns of the output projection; of an expert or a layer all of its tensors, and an expert's row of the router.
+    /// Scores are sums, of squares or of absolute values; no root is taken, so that the scores of several elements add up.
+    /// Gains and biases of norms do not count for elements of an axis: they say how the residual stream is scaled, not
+    /// what an element adds to it.
+    ///
+    /// ```tamis
+    /// sparsify weights of layers[*].mlp by magnitude to 2:4
+    /// prune neurons of layers[*] by magnitude(norm: l1) keep 75%
+    /// ```
     Magnitude = "magnitude"
     {
-        /// How the weights of a unit add up.
+        /// How the weights of a head, neuron or other element add up. Single weights are compared by absolute value in
+        /// either case.
         norm: Norm = "l2",
     }
 }
@@ -66,72 +74,10 @@ impl ElementScores for Magnitude {
 
 impl UnitScores for Magnitude {
     fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
-        let graph = &version.graph;
-        let places = graph.places();
-        let counted = counted(graph);
-        let score = |path: &String| {
-            let axis = places.axis(path).expect("the checker and the run agree on paths");
-            let parts: Vec<Part> =
-                parts(graph, axis).into_iter().filter(|part| counted[part.param.index()]).collect();
-            // Summed in the order of the model, whatever thread comes first.
-            let sums: Vec<Vec<f64>> =
-                parts.par_iter().map(|part| self.sums(version, part)).collect::<Result<_, _>>()?;
-            let mut scores = vec![0.0; graph.extent(axis).max];
-            for (part, sums) in parts.iter().zip(sums) {
-                let first = part.member.unwrap_or(0);
-                scores[first..].iter_mut().zip(sums).for_each(|(score, sum)| *score += sum);
-            }
-            Ok((path.clone(), scores))
-        };
-        axes.par_iter().map(score).collect()
-    }
-}
-
-impl Magnitude {
-    /// What a tensor adds to the scores of the elements that it belongs to.
-    fn sums(&self, version: &Version, part: &Part) -> Result<Vec<f64>, Diagnostic> {
         let norm = match self.norm {
-            Norm::L1 => Sum::L1,
-            Norm::L2 => Sum::SquaredL2,
+            Norm::L1 => norm::Norm::L1,
+            Norm::L2 => norm::Norm::SquaredL2,
         };
-        let mut sums = AxisSums::new(part.layout, norm).expect("a weight has elements, and fits in memory");
-        version.for_each_block(part.param, |_, values| {
-            sums.add(values).expect("blocks of a tensor add up to it");
-        })?;
-        Ok(sums.finish().expect("blocks of a tensor add up to it"))
+        units::sums(version, axes, norm)
     }
-}
-
-/// A tensor that carries an axis, or that is one element of it as a whole.
-struct Part {
-    param: ParamId,
-    layout: AxisLayout,
-    member: Option<usize>,
-}
-
-fn parts(graph: &Graph, axis: AxisId) -> Vec<Part> {
-    let part = |(param, it): (ParamId, &crate::graph::Param)| -> Vec<Part> {
-        // A tensor may carry an axis twice: a square weight from a width to itself.
-        let carried = graph.factors(it, axis).into_iter().map(|at| {
-            let layout = AxisLayout { outer: at.outer, extent: at.extent, inner: at.inner };
-            Part { param, layout, member: None }
-        });
-        let whole = it.name.members().find(|(of, _)| *of == axis).map(|(_, member)| {
-            let layout = AxisLayout { outer: 1, extent: 1, inner: graph.elements(it) };
-            Part { param, layout, member: Some(member) }
-        });
-        carried.chain(whole).collect()
-    };
-    graph.params.iter().flat_map(part).collect()
-}
-
-/// For each param whether its weights count: those of matrices and tables, and biases; not those of norms.
-fn counted(graph: &Graph) -> Vec<bool> {
-    let mut counted = vec![false; graph.params.bound()];
-    for (_, site) in graph.sites.iter() {
-        if !matches!(site.kind, SiteKind::Norm | SiteKind::Token) {
-            site.views().for_each(|view| counted[view.param.index()] = true);
-        }
-    }
-    counted
 }

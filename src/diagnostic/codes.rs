@@ -297,10 +297,37 @@ codes! {
     WHOLE_GROUPS = "whole-groups", Note, Recipe;
     /// Factors of this rank would not be smaller than the weight that they stand for; it stays dense.
     STAYS_DENSE = "stays-dense", Note, Recipe;
+    /// A step wants the one matrix of a weight that an earlier step wrote as two factors. Sparsify before factoring, or leave
+    /// the weight out.
+    ///
+    /// ```tamis
+    /// factorize weights of layers[*].mlp to rank(64)
+    /// sparsify weights of layers[*].mlp to 2:4        # wrong: there is no one matrix any more
+    /// sparsify weights of layers[*].attention to 2:4
+    /// ```
+    FACTORED = "factored", Error, Recipe;
+    /// Factors stand for a whole linear matrix that is a tensor of its own. A part of a fused tensor, a weight that is tied to
+    /// another, a convolution and an embedding table stay as they are, and here nothing else was selected.
+    CANNOT_FACTOR = "cannot-factor", Error, Recipe;
+    /// Some layer loses all of its weights: what it computes no longer depends on its input. Under one threshold for all, a
+    /// layer of small weights can vanish; `with { floor: 0.05% }` keeps something of each, and so does `by lamp`.
+    LAYER_COLLAPSE = "layer-collapse", Warning, Recipe;
+    /// A tensor holds more than what was selected, and all of it is changed: query, key and value in one, or a tied head.
+    SHARED_TENSOR = "shared-tensor", Note, Recipe;
     /// The result cannot be stated in the config of its architecture, and `save … with { loads_in: transformers }` asks for it.
     CANNOT_LOAD = "cannot-load", Error, Recipe;
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
+
+    // -- run
+    /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
+    /// writes to its directory.
+    MODEL_CHANGED = "model-changed", Error, Input;
+    /// An `expect` does not hold for the result. Everything is written all the same, so that the report can be read.
+    EXPECTATION_FAILED = "expectation-failed", Error, Recipe;
+    /// The files that were written are not what the steps promise. That is an error of tamis, never of the recipe: the
+    /// output is not kept. Please report it with the recipe and the model's config.
+    POST_CONDITION = "post-condition", Error, Output;
 
     // -- command line
     /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
@@ -308,4 +335,8 @@ codes! {
     /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
     /// `error[unknown-verb]: ...` the code is `unknown-verb`.
     UNKNOWN_CODE = "unknown-code", Error, Usage;
+    /// `tamis doc` was asked about a name that nothing in the language has. `tamis doc` alone lists all names.
+    UNKNOWN_ENTRY = "unknown-entry", Error, Usage;
+    /// `tamis eval --data` names data, but no measure of this build reads any.
+    DATA_UNSUPPORTED = "data-unsupported", Error, Usage;
 }

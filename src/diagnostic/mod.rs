@@ -118,6 +118,12 @@ impl Diagnostic {
         Self { place, ..Self::new(code, message) }
     }
 
+    /// Points at text, where it points nowhere yet.
+    pub fn or_at(mut self, span: Span) -> Self {
+        self.place.get_or_insert(Label { span, text: String::new() });
+        self
+    }
+
     /// What to say under the main place.
     pub fn says(mut self, text: impl Into<String>) -> Self {
         if let Some(place) = &mut self.place {

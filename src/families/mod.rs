@@ -58,13 +58,8 @@ fn quotient(config: &Config, over: &Size, under: &Size) -> Result<usize, Diagnos
         return Ok(over.extent / under.extent);
     }
     let (over_key, under_key) = (over.key.as_deref().unwrap_or(""), under.key.as_deref().unwrap_or(""));
-    let message = format!(
-        "`{over_key}`, {}, is no multiple of `{under_key}`, {}: {} each would leave {}",
-        over.extent,
-        under.extent,
-        over.extent / under.extent,
-        over.extent % under.extent
-    );
+    let message =
+        format!("`{over_key}` is {}, which is no multiple of `{under_key}`, {}", over.extent, under.extent);
     let error = match config.span(over_key) {
         Some(span) => Diagnostic::at(&codes::CONFIG_DISAGREES, span, message),
         None => Diagnostic::new(&codes::CONFIG_DISAGREES, message),

@@ -55,8 +55,7 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let x = m.layer_norm("norm", "layernorm", x, eps);
     m.output("hidden", x);
     if m.has("pooler.dense.weight", is_bare(config)) {
-        let said = config.has("pooler_output_size");
-        let width = if said { size(config, "pooler_output_size")? } else { hidden };
+        let width = size_or(config, "pooler_output_size", hidden.extent)?;
         let activate = activation(config, "pooler_act", "tanh")?;
         pooler(m, x, width, activate);
     }

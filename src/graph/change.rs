@@ -56,11 +56,11 @@ impl Graph {
     /// a number of zeros holds for the matrix that was counted.
     fn forget_sparsity(&mut self, axis: AxisId) {
         let ends = |graph: &Self, id: SiteId| {
+            let Some(sparsity) = graph.sites[id].sparsity else { return false };
             let (outs, ins) = graph.site_dims(id);
-            match graph.sites[id].sparsity {
-                Some(Sparsity::Pattern { .. }) => ins.contains(axis),
-                Some(Sparsity::Zeros(_)) => ins.contains(axis) || outs.contains(axis),
-                None => false,
+            match sparsity {
+                Sparsity::Pattern { .. } => ins.contains(axis),
+                Sparsity::Zeros(_) => ins.contains(axis) || outs.contains(axis),
             }
         };
         let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
@@ -202,50 +202,5 @@ impl Graph {
         if self.params[param].dtype.is_float() {
             self.params[param].dtype = dtype;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::{Bias, Builder, Size};
-
-    /// `up [neurons, hidden]`, `down [hidden, neurons]`.
-    fn mlp() -> (Graph, AxisId, [SiteId; 2]) {
-        let mut m = Builder::new("toy", None, DType::F32);
-        let ids = m.token_ids(4);
-        let hidden = m.axis(Role::Hidden, Size::fixed(4));
-        let rows = m.axis(Role::Vocab, Size::fixed(5));
-        let (x, _) = m.embedding("embeddings", "embed", ids, rows, hidden);
-        let neurons = m.axis(Role::Neurons, Size::fixed(8));
-        let up = m.linear("up", "up", x, neurons, Bias::Without);
-        m.linear("down", "down", up, hidden, Bias::Without);
-        let graph = m.finish().unwrap();
-        let places = graph.places();
-        let sites = ["up", "down"].map(|path| places.site(path).unwrap());
-        (graph, neurons, sites)
-    }
-
-    #[test]
-    fn a_pattern_ends_where_inputs_go_and_a_count_of_zeros_where_anything_does() {
-        for sparsity in [Sparsity::Pattern { keep: 2, of: 4 }, Sparsity::Zeros(16)] {
-            let (mut graph, neurons, [up, down]) = mlp();
-            graph.sites[up].sparsity = Some(sparsity);
-            graph.sites[down].sparsity = Some(sparsity);
-            graph.keep(neurons, &[0, 1, 2, 3, 4, 5, 6, 7]);
-            assert_eq!([up, down].map(|id| graph.sites[id].sparsity), [Some(sparsity); 2]);
-            graph.keep(neurons, &[0, 1, 3, 4]);
-            let pattern = matches!(sparsity, Sparsity::Pattern { .. });
-            assert_eq!(graph.sites[up].sparsity, pattern.then_some(sparsity));
-            assert_eq!(graph.sites[down].sparsity, None);
-        }
-    }
-
-    #[test]
-    fn factors_are_dense() {
-        let (mut graph, _, [up, _]) = mlp();
-        graph.sites[up].sparsity = Some(Sparsity::Zeros(3));
-        graph.factor(up, Extent::exact(2));
-        assert_eq!(graph.sites[up].sparsity, None);
     }
 }

@@ -11,10 +11,13 @@ mod builder;
 mod change;
 mod cost;
 mod export;
+mod inspect;
 mod layout;
 mod op;
 mod param;
 mod places;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod valid;
 

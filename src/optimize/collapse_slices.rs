@@ -51,3 +51,38 @@ fn pair(plan: &Plan) -> Option<(TaskId, TaskId, Arc<dyn Rewrite>)> {
         Some((first, second, earlier.rewrite.followed_by(later.rewrite.as_ref())?))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::optimize;
+    use crate::plan::toys::{planned, texts};
+
+    #[test]
+    fn cuts_of_one_axis_become_one() {
+        let plan = planned(|body| {
+            body.cut("layers", &[0, 1, 3]).cut("layers", &[1, 2]).cut("layers", &[1]).save("out");
+        });
+        let (plan, _) = optimize(plan, &[&CollapseSlices]);
+        assert_eq!(texts(&plan, "rewrite"), ["keep 1 in layers, to scratch files"]);
+        let version = plan.ordered().find_map(|(_, task)| task.rewriting()).unwrap();
+        assert_eq!(version.rewrite.arguments(), serde_json::json!({ "keep": { "layers": [3] } }));
+        assert_eq!(version.parts.iter().map(|part| part.steps.clone()).collect::<Vec<_>>(), [[1], [2], [3]]);
+    }
+
+    #[test]
+    fn a_version_that_somebody_else_looks_at_is_made() {
+        let plan = planned(|body| {
+            body.cut("layers", &[0, 1]).save("first").cut("layers", &[1]).save("second");
+        });
+        assert_eq!(optimize(plan, &[&CollapseSlices]).1.fired, []);
+    }
+
+    #[test]
+    fn cuts_of_two_axes_stay_two() {
+        let plan = planned(|body| {
+            body.cut("layers", &[0, 1]).cut("layers[0].mlp.neurons", &[1]).save("out");
+        });
+        assert_eq!(optimize(plan, &[&CollapseSlices]).1.fired, []);
+    }
+}

@@ -31,7 +31,7 @@ impl Rule for ComposeRewrites {
         }
         let tensors = numbers::things(tensors, "tensor");
         let bytes = numbers::bytes(bytes);
-        vec![Fired::new(format!("{tensors} computed as they are read, {bytes} of scratch files less"))]
+        vec![Fired::new(format!("{tensors} computed when read, without {bytes} of scratch files"))]
     }
 }
 
@@ -60,4 +60,33 @@ fn readers(plan: &Plan, version: TaskId, places: &Places) -> usize {
         .filter(|&user| plan.needed(user, Need::Version) == Some(version))
         .map(reads)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::optimize;
+    use crate::plan::toys::{planned, texts};
+
+    #[test]
+    fn what_is_cheap_is_computed_as_it_is_read() {
+        let plan = planned(|body| {
+            body.halve(&["head"]).cut("layers", &[1]).save("out");
+        });
+        let (plan, trace) = optimize(plan, &[&ComposeRewrites]);
+        assert_eq!(texts(&plan, "rewrite"), ["halve head", "keep 1 in layers"]);
+        assert_eq!(trace.fired[0].1.text, "1 tensor computed when read, without 80 B of scratch files");
+    }
+
+    #[test]
+    fn a_decomposition_that_two_tasks_read_stays_in_files() {
+        let plan = planned(|body| {
+            body.factor(&["layers[0].mlp.up"]).measure().save("out");
+        });
+        assert_eq!(optimize(plan, &[&ComposeRewrites]).1.fired, []);
+        let plan = planned(|body| {
+            body.factor(&["layers[0].mlp.up"]).save("out");
+        });
+        assert_eq!(texts(&optimize(plan, &[&ComposeRewrites]).0, "rewrite"), ["factor layers[0].mlp.up"]);
+    }
 }

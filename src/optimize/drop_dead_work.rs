@@ -222,3 +222,88 @@ fn chosen_by_weights(before: &Graph, after: &Graph, rewrite: &dyn Rewrite) -> BT
     };
     before.axes.ids().filter(is_unsure).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::{Trace, optimize};
+    use crate::plan::toys::{Body, neurons, planned, texts};
+
+    fn optimized(write: impl FnOnce(&mut Body)) -> (Plan, Trace) {
+        optimize(planned(write), &[&DropDeadWork])
+    }
+
+    #[test]
+    fn layers_that_are_dropped_are_neither_scored_nor_cut() {
+        let (plan, _) = optimized(|body| {
+            body.prune(&[0, 1, 2], 4).cut("layers", &[0, 3]).save("out");
+        });
+        assert_eq!(texts(&plan, "score"), ["sum of layers[0].mlp.neurons"]);
+        assert_eq!(
+            texts(&plan, "rewrite"),
+            ["keep 4 in layers[0].mlp.neurons, to scratch files", "keep 2 in layers, to scratch files"]
+        );
+    }
+
+    #[test]
+    fn places_are_followed_through_steps_that_number_them_anew() {
+        let (plan, _) = optimized(|body| {
+            // Layer 3 is layer 2 for the last step, which drops it.
+            let sites = ["layers[1].mlp.up", "layers[3].mlp.up"];
+            body.halve(&sites).cut("layers", &[0, 1, 3]).cut("layers", &[0, 1]).save("out");
+        });
+        assert_eq!(texts(&plan, "rewrite")[0], "halve layers[1].mlp.up, to scratch files");
+    }
+
+    #[test]
+    fn a_step_of_which_nothing_is_left_is_not_done() {
+        let (plan, trace) = optimized(|body| {
+            body.prune(&[1], 4).cut("layers", &[0]).save("out");
+        });
+        let kinds: Vec<&str> = plan.ordered().map(|(_, task)| task.kind()).collect();
+        assert_eq!(kinds, ["source", "rewrite", "save"]);
+        assert_eq!(trace.fired.len(), 2, "{:?}", trace.fired);
+    }
+
+    #[test]
+    fn what_somebody_else_looks_at_stays() {
+        let save = |body: &mut Body| {
+            body.save("first");
+        };
+        let measure = |body: &mut Body| {
+            body.measure();
+        };
+        for look in [save, measure] {
+            let (plan, trace) = optimized(|body| {
+                look(body.halve(&["layers[1].mlp.up"]));
+                body.cut("layers", &[0]).save("out");
+            });
+            assert_eq!(texts(&plan, "rewrite").len(), 2);
+            assert_eq!(trace.fired, []);
+        }
+    }
+
+    #[test]
+    fn elements_that_weights_choose_drop_nothing_for_certain() {
+        let (_, trace) = optimized(|body| {
+            body.halve(&["layers[1].mlp.up"]).drop_by_score(3).save("out");
+        });
+        assert_eq!(trace.fired, []);
+    }
+
+    #[test]
+    fn a_part_of_a_place_is_no_place() {
+        let (_, trace) = optimized(|body| {
+            body.halve(&["layers[1].mlp.down"]).cut(&neurons(1), &[0, 1]).save("out");
+        });
+        assert_eq!(trace.fired, []);
+    }
+
+    #[test]
+    fn steps_after_the_last_save_are_not_done() {
+        let (plan, _) = optimized(|body| {
+            body.cut("layers", &[0]).save("out").prune(&[0], 4);
+        });
+        assert_eq!(plan.order.len(), 3);
+    }
+}

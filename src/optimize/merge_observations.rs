@@ -49,3 +49,32 @@ fn pair(plan: &Plan) -> Option<(TaskId, TaskId, Arc<dyn Work>)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::optimize;
+    use crate::plan::toys::{planned, texts};
+
+    #[test]
+    fn scores_of_two_steps_over_one_model_are_one_work() {
+        let plan = planned(|body| {
+            body.sweep(&["a", "b"], |at, body| {
+                body.prune(&[at], 4).save(format!("out/{at}"));
+            });
+        });
+        let (plan, trace) = optimize(plan, &[&MergeObservations]);
+        assert_eq!(texts(&plan, "score"), ["sum of neurons (2 axes)"], "the scores of both branches");
+        assert_eq!(trace.fired.len(), 1);
+    }
+
+    #[test]
+    fn scores_of_different_versions_stay_apart() {
+        let plan = planned(|body| {
+            body.prune(&[0], 4).prune(&[1], 4).save("out");
+        });
+        let (plan, trace) = optimize(plan, &[&MergeObservations]);
+        assert_eq!(texts(&plan, "score").len(), 2);
+        assert_eq!(trace.fired, []);
+    }
+}

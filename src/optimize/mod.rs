@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tasks 31 -> 19   drop-dead-work: 6 of 12 places of `score magnitude` are removed later
-//!                  compose-rewrites: 36 tensors computed as they are written, without scratch files
+//!                  compose-rewrites: 36 tensors computed when read, without 90.9 MB of scratch files
 //! ```
 
 mod collapse_slices;

@@ -65,3 +65,37 @@ fn released(plan: &Plan, id: TaskId, done: &BTreeSet<TaskId>, held: &BTreeMap<Ta
     let is_last = |need: &TaskId| plan.users(*need).iter().all(|user| *user == id || done.contains(user));
     plan.needs(id).into_iter().filter(is_last).map(|need| held[&need]).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::optimize;
+    use crate::plan::toys::{planned, texts};
+
+    #[test]
+    fn one_branch_is_saved_before_the_next_is_begun() {
+        let mut plan = planned(|body| {
+            body.sweep(&["a", "b"], |at, body| {
+                body.cut("layers[0].mlp.neurons", &[at]).save(format!("out/{at}"));
+            });
+        });
+        // As if someone had put all rewrites first.
+        let is_save = |id: &TaskId| plan.task(*id).kind() == "save";
+        let (saves, others): (Vec<TaskId>, Vec<TaskId>) = plan.order.iter().partition(|id| is_save(id));
+        plan.order = [others, saves].concat();
+        let (plan, trace) = optimize(plan, &[&OrderForMemory]);
+        let kinds: Vec<&str> = plan.ordered().map(|(_, task)| task.kind()).collect();
+        assert_eq!(kinds, ["source", "rewrite", "save", "rewrite", "save"]);
+        assert_eq!(trace.fired[0].1.text, "36 B held between tasks at most, instead of 72 B");
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_bettered_stays() {
+        let plan = planned(|body| {
+            body.prune(&[0, 1], 4).save("out");
+        });
+        let before = texts(&plan, "");
+        let (plan, trace) = optimize(plan, &[&OrderForMemory]);
+        assert_eq!((texts(&plan, ""), trace.fired), (before, vec![]));
+    }
+}

@@ -44,3 +44,29 @@ fn save_of_same(plan: &Plan, id: TaskId) -> Option<TaskId> {
     };
     plan.users(version).into_iter().find(is_as_it_is)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimize::optimize;
+    use crate::plan::toys::planned;
+
+    #[test]
+    fn a_measure_waits_for_the_save_of_the_same_model() {
+        let plan = planned(|body| {
+            body.halve(&["head"]).measure().save("out");
+        });
+        let (plan, trace) = optimize(plan, &[&ReadBack]);
+        assert_eq!(trace.fired[0].1.text, "`zeros` reads what `out` wrote");
+        let kinds: Vec<&str> = plan.ordered().map(|(_, task)| task.kind()).collect();
+        assert_eq!(kinds, ["source", "rewrite", "save", "measure"]);
+    }
+
+    #[test]
+    fn the_input_and_models_that_are_not_saved_are_measured_as_they_are() {
+        let plan = planned(|body| {
+            body.measure().halve(&["head"]).measure().cut("layers", &[1]).save("out");
+        });
+        assert_eq!(optimize(plan, &[&ReadBack]).1.fired, []);
+    }
+}

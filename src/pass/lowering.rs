@@ -76,6 +76,11 @@ pub trait Work: Debug + Send + Sync {
     /// # Errors
     /// Where weights cannot be read or are not finite, or a target cannot be met after all.
     fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic>;
+
+    /// What the user should know of what was found: warnings and notes.
+    fn remarks(&self, _version: &Version, _found: &Finding) -> Vec<Diagnostic> {
+        Vec::new()
+    }
 }
 
 /// A change of the model.

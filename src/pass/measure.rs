@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 use super::spec::{Bound, FieldSpec};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Between, Cost, SiteId};
 use crate::weights::Version;
 
@@ -19,6 +19,18 @@ pub enum Unit {
     Bytes,
     /// A share: `50 %`.
     Share,
+}
+
+impl Unit {
+    /// The number as people read it.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Share => numbers::share(value),
+            Self::Count if value >= 0.0 && value.fract() == 0.0 => numbers::count(value as u64),
+            Self::Bytes if value >= 0.0 => numbers::bytes(value.round() as u64),
+            Self::Count | Self::Bytes => format!("{value}"),
+        }
+    }
 }
 
 /// A measure's definition.

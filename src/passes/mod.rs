@@ -3,9 +3,12 @@
 pub mod cast;
 pub mod densify;
 pub mod drop;
+pub mod factorize;
 pub mod prune;
+pub mod sparsify;
 
 use crate::pass::PassSpec;
 
 /// Every pass there is, in the order of the manual.
-pub static PASSES: &[&PassSpec] = &[&prune::SPEC, &drop::SPEC, &cast::SPEC, &densify::SPEC];
+pub static PASSES: &[&PassSpec] =
+    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &factorize::SPEC, &cast::SPEC, &densify::SPEC];

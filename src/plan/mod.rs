@@ -19,7 +19,11 @@ mod needs;
 mod order;
 mod table;
 mod task;
+#[cfg(test)]
+mod tests;
 mod text;
+#[cfg(test)]
+pub mod toys;
 
 use std::path::PathBuf;
 use std::sync::Arc;

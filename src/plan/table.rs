@@ -22,7 +22,7 @@ pub fn table(plan: &Plan) -> String {
     for step in &plan.steps {
         rows.push(row(step, &scales));
     }
-    aligned(&rows, 3)
+    aligned(&rows, 2)
 }
 
 /// `needs 58.0 MB memory, 64.0 MB disk; result loads in: tamis, transformers`, and why not where not; a line a save.

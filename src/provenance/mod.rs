@@ -3,9 +3,17 @@
 //! `report.json` is a [`Provenance`] as it stands. It holds no time, no place of the output and nothing of how the plan was
 //! optimized, so that a second run anywhere writes the same bytes.
 
+mod lock;
+mod statement;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use lock::{Lock, LockedFile, LockedModel};
+pub use statement::{
+    BuildDefinition, Builder, ExternalParameters, Predicate, Resource, RunDetails, Statement,
+};
 
 use crate::graph::{Between, CannotSay, Role, Sparsity};
 use crate::pass::{CostBound, Unit};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::provenance::{Measured, Provenance};
 
 /// One output: `output, before, after, steps, measures, expectations`. Several, of a sweep: `outputs`, a list of these.
-pub fn json(outputs: &[(String, Provenance)]) -> Value {
+pub fn json(outputs: &[(String, &Provenance)]) -> Value {
     match outputs {
         [(output, provenance)] => of_one(output, provenance),
         several => {

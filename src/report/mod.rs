@@ -20,6 +20,12 @@ pub use summary::summary;
 
 use crate::provenance::Provenance;
 
+/// Files for people that go into the output's directory, by name. `license` is what the input's own card says.
+pub fn pages(provenance: &Provenance, license: Option<&str>) -> Vec<(String, Vec<u8>)> {
+    let page = |name: &str, text: String| (name.to_string(), text.into_bytes());
+    vec![page("report.html", html(provenance)), page("README.md", card(provenance, license))]
+}
+
 /// How to load the output, as code.
 fn load(provenance: &Provenance) -> String {
     if provenance.loads_in.transformers {

@@ -227,7 +227,7 @@ fn the_summary_has_a_row_for_each_step() {
 
 #[test]
 fn the_json_of_a_run_has_measures_by_their_text() {
-    let one = json(&[("out/half".into(), provenance())]);
+    let one = json(&[("out/half".into(), &provenance())]);
     assert_eq!(one["output"], "out/half");
     assert_eq!(
         one["before"],
@@ -238,7 +238,7 @@ fn the_json_of_a_run_has_measures_by_their_text() {
         object!({ "zeros of layers[*].mlp after step 0": 0.0, "zeros of layers[*].mlp": 0.5 })
     );
     assert_eq!(one["expectations"][1]["held"], false);
-    let two = json(&[("a".into(), provenance()), ("b".into(), provenance())]);
+    let two = json(&[("a".into(), &provenance()), ("b".into(), &provenance())]);
     assert_eq!(two["outputs"][1]["output"], "b");
 }
 

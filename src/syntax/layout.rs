@@ -25,7 +25,7 @@ pub(super) const POISON: u8 = 0;
 pub(super) const MAX_DEPTH: usize = 64;
 
 /// Bytes that pest is given at a time, at least: its pairs are a hundred times as large, and should stay in the cache.
-const PIECE: usize = 16 * 1024;
+const PIECE: usize = 4 * 1024;
 
 /// A text ready for the grammar.
 pub(super) struct Layout {
@@ -379,3 +379,6 @@ impl<'a> Scan<'a> {
         self.diagnostics.push(diagnostic.fix(self.span(end, end), closers.collect::<String>()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 The weights are taken as stored and widened to float32; attention is the plain one ("eager"), dropout is off.
 Numbers have seven significant digits. "hidden" is the last hidden state (after the last norm, where a model
 has one), "layers" the first eight values of the stream at one position, before the first layer and after each
-(transformers gives the last one after the last norm).
+(the last one after the last norm in llama-sotu and mixtral-sotu, before it in vit-fashion).
 """
 
 import json

@@ -190,13 +190,15 @@ impl Builder<'_> {
         let side = |at: usize| picture.get(at).map_or(0, |dim| self.graph.dim_extent(dim));
         let tokens = (side(1) / patch[0].max(1)) * (side(2) / patch[1].max(1));
         let channels = picture.first().cloned().expect("a picture has channels");
-        let height = self.plain_axis(Role::Height, patch[0], Some("patch_size"));
-        let width = self.plain_axis(Role::Width, patch[1], Some("patch_size"));
+        let [height, width, tokens] = self.scope(node, |m| {
+            let height = m.plain_axis(Role::Height, patch[0], Some("patch_size"));
+            let width = m.plain_axis(Role::Width, patch[1], Some("patch_size"));
+            [height, width, m.plain_axis(Role::Tokens, tokens, Some("image_size"))]
+        });
         let dims = vec![hidden.into(), channels, height.into(), width.into()];
         let weight = self.param(&format!("{name}.weight"), dims);
         let bias = self.param(&format!("{name}.bias"), vec![hidden.into()]);
         let site = self.site(node, SiteKind::Conv, View::whole(weight), Some(View::whole(bias)));
-        let tokens = self.plain_axis(Role::Tokens, tokens, None);
         self.push_at_site(Op::Patches(site), site, &[x], vec![tokens.into(), hidden.into()])
     }
 
@@ -206,7 +208,7 @@ impl Builder<'_> {
         let (one, hidden) = (Dim(Vec::new()), self.features(x));
         let token = self.param(name, vec![one.clone(), one, hidden.clone()]);
         let site = self.site(node, SiteKind::Token, View::whole(token), None);
-        let tokens = self.plain_axis(Role::Tokens, tokens, None);
+        let tokens = self.scope(node, |m| m.plain_axis(Role::Tokens, tokens, None));
         self.push_at_site(Op::Prepend(site), site, &[x], vec![tokens.into(), hidden])
     }
 

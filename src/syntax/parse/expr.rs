@@ -192,7 +192,7 @@ impl Builder<'_> {
                 }
                 Rule::leftover => {
                     if self.mistakes == mistakes {
-                        self.leftover(&part, if complete { &separator } else { wanted });
+                        self.leftover(&part, if complete { &separator } else { wanted }, complete);
                     }
                     if let Some(item) = items.last_mut().filter(|_| complete) {
                         spoil(item);
@@ -211,7 +211,7 @@ impl Builder<'_> {
         items
     }
 
-    fn leftover(&mut self, pair: &Pair<Rule>, wanted: &str) {
+    fn leftover(&mut self, pair: &Pair<Rule>, wanted: &str, behind_item: bool) {
         if poisoned(pair) {
             self.mistakes += 1;
             return;
@@ -219,7 +219,7 @@ impl Builder<'_> {
         let start = self.start(pair);
         let sign = pair.as_str().find('=').filter(|&at| pair.as_str()[..at].bytes().all(is_name_or_space));
         match sign {
-            Some(at) => {
+            Some(at) if at > 0 || behind_item => {
                 self.mistakes += 1;
                 let place = Span::new(self.source, start + at, start + at + 1);
                 self.diagnostics.push(
@@ -231,7 +231,7 @@ impl Builder<'_> {
                     .fix(place, ":"),
                 );
             }
-            None => self.superfluous(pair, wanted),
+            _ => self.superfluous(pair, wanted),
         }
     }
 }

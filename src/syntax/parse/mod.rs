@@ -82,12 +82,24 @@ struct Builder<'a> {
     mistakes: usize,
     /// Where the last missing thing was reported: what is missing behind it there follows from it.
     missing_at: Option<usize>,
+    /// The statement above, where it is a step.
+    step_above: Option<Span>,
     depth: usize,
 }
 
 impl<'a> Builder<'a> {
     fn new(source: SourceId, text: &'a str, laid: &'a str, diagnostics: &'a mut Diagnostics) -> Self {
-        Self { source, text, laid, base: 0, diagnostics, mistakes: 0, missing_at: None, depth: 0 }
+        Self {
+            source,
+            text,
+            laid,
+            base: 0,
+            diagnostics,
+            mistakes: 0,
+            missing_at: None,
+            step_above: None,
+            depth: 0,
+        }
     }
 
     /// The statements of a part of the text that begins and ends between two of them.
@@ -103,6 +115,7 @@ impl<'a> Builder<'a> {
             match pair.as_rule() {
                 Rule::expr | Rule::no_value => value = Some(self.value(pair)),
                 Rule::EOI => {}
+                _ if self.mistakes > 0 => {}
                 _ => self.superfluous(&pair, "the end of the value"),
             }
         }

@@ -47,6 +47,13 @@ impl<'a> Builder<'a> {
         self.diagnostics.push(Diagnostic::at(code, place, message));
     }
 
+    /// Reports a word that is nearly another one.
+    pub(super) fn report_meant(&mut self, code: &'static Code, place: Span, message: String, meant: &str) {
+        self.mistakes += 1;
+        let help = format!("did you mean `{meant}`?");
+        self.diagnostics.push(Diagnostic::at(code, place, message).help(help).fix(place, meant));
+    }
+
     pub(super) fn laid_text(&self, span: Span) -> &'a str {
         &self.laid[span.start..span.end]
     }
@@ -62,7 +69,7 @@ impl<'a> Builder<'a> {
         let len = token_len(rest);
         if len == 0 {
             let end = self.laid[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
-            return Span::new(self.source, end, end);
+            return self.whole_characters(end, end).after();
         }
         self.whole_characters(start, start + len)
     }

@@ -36,6 +36,7 @@ impl Builder<'_> {
                 self.trailing(&trailing, self.laid_text(keyword), keyword);
             }
         }
+        self.step_above = matches!(kind, StatementKind::Step(_)).then_some(span);
         Statement { kind, span }
     }
 
@@ -216,6 +217,7 @@ impl Builder<'_> {
                 Rule::head_leftover if self.mistakes == mistakes => self.superfluous(&part, "`{`"),
                 Rule::no_block if self.mistakes == mistakes => self.missing(&part, "`{`"),
                 Rule::block => {
+                    self.step_above = None;
                     body = part.into_inner().filter_map(|part| self.statement_or_stray(part)).collect();
                 }
                 _ => {}

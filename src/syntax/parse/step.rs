@@ -58,6 +58,11 @@ impl Builder<'_> {
     fn missing_noun(&mut self, pair: &Pair<Rule>, verb: &Name, first: bool) {
         let at = self.start(pair);
         let wanted = if first { format!("what `{}` acts on", verb.text) } else { "one more noun".to_owned() };
+        if let Some(keyword) = self.clause_keyword_meant(verb).filter(|_| first) {
+            let message = format!("expected a clause, found `{}`", verb.text);
+            self.report_meant(&codes::UNKNOWN_CLAUSE, verb.span, message, keyword);
+            return;
+        }
         let next = self.laid_text(self.token_at(at));
         let Some(diagnostic) = self.expected(at, &wanted) else { return };
         let diagnostic = match keyword_meant(verb) {
@@ -68,6 +73,14 @@ impl Builder<'_> {
             None => diagnostic,
         };
         self.diagnostics.push(diagnostic);
+    }
+
+    /// The clause that a verb was meant to begin, which stands further in than the step above it.
+    fn clause_keyword_meant(&self, verb: &Name) -> Option<&'static str> {
+        let step = self.step_above?;
+        let column = |at: usize| at - self.laid[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let (_, keyword) = clause_meant(&verb.text)?;
+        keyword.filter(|_| column(verb.span.start) > column(step.start))
     }
 
     fn clause(&mut self, pair: Pair<Rule>) -> Option<Clause> {

@@ -3,12 +3,15 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::expr::Expr;
 use crate::checkpoint::Checkpoint;
 use crate::tensor::{DType, convert};
+use crate::weights::Expr;
+
+/// A tensor by name, type, shape and values.
+pub type Tensor<'a> = (&'a str, DType, &'a [usize], &'a [f32]);
 
 /// A checkpoint of some tensors. Its directory is gone again: open files are enough.
-pub fn checkpoint(tensors: &[(&str, DType, &[usize], &[f32])]) -> Arc<Checkpoint> {
+pub fn checkpoint(tensors: &[Tensor<'_>]) -> Arc<Checkpoint> {
     let (mut header, mut data) = (Vec::new(), Vec::new());
     for (name, dtype, shape, values) in tensors {
         let start = data.len();
@@ -42,6 +45,6 @@ pub fn stored(dtype: DType, shape: &[usize], values: &[f32]) -> Arc<Expr> {
 
 /// Numbers without an order, of which some are equal.
 pub fn numbers(len: usize, seed: u32) -> Vec<f32> {
-    let hash = |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).wrapping_mul(2 * seed + 1) >> 18;
+    let hash = |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761).wrapping_mul(seed | 1) >> 18;
     (0..len).map(|i| (hash(i) % 201) as f32 - 100.0).collect()
 }

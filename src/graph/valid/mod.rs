@@ -2,12 +2,14 @@
 //!
 //! What the builder makes and passes leave does. A graph that comes from a file may have been edited.
 
+mod members;
+mod operations;
+
 use std::collections::BTreeSet;
 
-use super::axis::{AxisId, Dim};
-use super::op::{Experts, Op, OpNode};
+use super::Graph;
+use super::axis::{AxisId, Dim, Extent};
 use super::param::{NamePart, Param, Site, SiteId, SiteKind, View, Weight};
-use super::{Graph, OpId};
 
 /// No tree is deeper; paths are made by recursion.
 const DEEPEST: usize = 32;
@@ -27,11 +29,7 @@ impl Graph {
         self.sites.iter().try_for_each(|(id, site)| self.valid_site(id, site))?;
         ensure(!petgraph::algo::is_cyclic_directed(&self.ops), || "operations form a circle".into())?;
         self.ops.node_indices().try_for_each(|op| self.valid_op(op))?;
-        for block in &self.blocks {
-            let there = [block.input, block.output].iter().all(|&op| self.ops.contains_node(op));
-            ensure(there && self.tree.get(block.node).is_some(), || "a block is of nothing".into())?;
-        }
-        Ok(())
+        self.valid_members()
     }
 
     fn valid_tree(&self) -> Checked {
@@ -44,7 +42,9 @@ impl Graph {
             ensure(depth < DEEPEST, || format!("the tree is deeper than {DEEPEST}"))?;
             let site = node.site.map(|site| self.sites.get(site).is_some_and(|site| site.node == id));
             ensure(site != Some(false), || format!("`{}` has a weight that is not there", node.name))?;
-            let member = node.member.is_none_or(|member| self.is_member(member));
+            let is_element =
+                |member: (AxisId, usize)| self.is_member(member) && self.axes[member.0].role.is_list();
+            let member = node.member.is_none_or(is_element);
             ensure(member, || format!("`{}` is an element of a list that has it not", node.name))?;
             open.extend(node.children.iter().map(|&child| (child, Some(id), depth + 1)));
         }
@@ -54,7 +54,8 @@ impl Graph {
     fn valid_axes(&self) -> Checked {
         for (_, axis) in self.axes.iter() {
             ensure(self.tree.get(axis.node).is_some(), || format!("{} belong to nothing", axis.role))?;
-            ensure(axis.extent.known().is_some(), || format!("{} have no exact number", axis.role))?;
+            let exact = axis.extent.known().map(Extent::exact) == Some(axis.extent);
+            ensure(exact, || format!("{} have no exact number", axis.role))?;
         }
         let known = self.facts.iter().flat_map(|fact| fact.formula.axes()).all(|axis| self.is_axis(axis));
         ensure(known, || "the config speaks of an axis that is not there".into())
@@ -128,94 +129,4 @@ impl Graph {
         };
         dims.iter().all(outside) && view.fixed.iter().all(once)
     }
-
-    fn valid_op(&self, id: OpId) -> Checked {
-        let OpNode { op, node, value } = &self.ops[id];
-        let known = self.tree.get(*node).is_some()
-            && self.are_dims(value)
-            && op.sites().iter().all(|&site| self.sites.get(site).is_some());
-        ensure(known, || "an operation is of something that is not there".into())?;
-        let path = self.tree.path(*node);
-        let places: Vec<usize> =
-            self.ops.edges_directed(id, petgraph::Direction::Incoming).map(|edge| *edge.weight()).collect();
-        let in_order = (0..places.len()).all(|place| places.contains(&place));
-        ensure(in_order, || format!("an operation of `{path}` lacks an operand"))?;
-        let operands: Vec<&[Dim]> =
-            self.operands(id).iter().map(|&operand| self.ops[operand].value.as_slice()).collect();
-        let fits = self.fits(op, &operands, value);
-        ensure(fits, || format!("an operation of `{path}` does not fit its operands: {}", op.name()))
-    }
-
-    /// Whether an operation makes a value of these dims from such operands.
-    fn fits(&self, op: &Op, operands: &[&[Dim]], value: &[Dim]) -> bool {
-        let same = |dims: &[Dim]| dims == value;
-        match (op, operands) {
-            (Op::TokenIds, []) => value.len() == 1,
-            (Op::Pixels, []) => value.len() == 3,
-            (Op::Embedding(site), [x]) => value.split_last() == Some((&self.ins(*site), x)),
-            (Op::Positions { table: site, .. } | Op::Types(site), [x]) => {
-                same(x) && value.last() == Some(&self.ins(*site))
-            }
-            (Op::Patches(site), [x]) => {
-                x.len() == 3 && value.len() == 2 && value.last() == Some(&self.site_dims(*site).0)
-            }
-            (Op::Prepend(site), [x]) => {
-                value.len() == 2 && x.last() == value.last() && value.last() == Some(&self.ins(*site))
-            }
-            (Op::Linear(site), [x]) => {
-                let (out, ins) = self.site_dims(*site);
-                rows(x) == rows(value) && x.last() == Some(&ins) && value.last() == Some(&out)
-            }
-            (Op::LayerNorm { site, .. } | Op::RmsNorm { site, .. }, [x]) => {
-                same(x) && value.last() == Some(&self.site_dims(*site).0)
-            }
-            (Op::Activation(_) | Op::Scale(_) | Op::Output(_), [x]) => same(x),
-            (Op::Attention(_), [query, keys, values]) => {
-                same(query) && keys == values && attends(self, query, keys)
-            }
-            (Op::Experts(experts), [x]) => same(x) && x.last().is_some_and(|x| self.fit_experts(experts, x)),
-            (Op::Add | Op::Multiply, [left, right]) => same(left) && same(right),
-            (Op::Token(number), [x]) => {
-                let there = x.first().is_some_and(|tokens| *number < self.dim_extent(tokens));
-                there && x.len() == 2 && value == &x[1..]
-            }
-            (Op::Mean | Op::Last, [x]) => x.len() == 2 && value == &x[1..],
-            _ => false,
-        }
-    }
-
-    /// The innermost dim of a table, and of a token.
-    fn ins(&self, site: SiteId) -> Dim {
-        match &self.sites[site].weight {
-            Weight::Dense(view) | Weight::Factored { right: view, .. } => {
-                self.free_dims(view).pop().unwrap_or(Dim(Vec::new()))
-            }
-        }
-    }
-
-    fn fit_experts(&self, experts: &Experts, features: &Dim) -> bool {
-        let count = experts.experts.len();
-        let counted = self.axes.get(experts.axis).is_some_and(|axis| axis.extent.max == count);
-        let router = self.site_dims(experts.router) == (experts.axis.into(), features.clone());
-        let each = experts.experts.iter().all(|expert| {
-            let (inner, ins) = self.site_dims(expert.up);
-            let gate = expert.gate.is_none_or(|gate| self.site_dims(gate) == (inner.clone(), ins.clone()));
-            gate && ins == *features && self.site_dims(expert.down) == (features.clone(), inner)
-        });
-        counted && router && each && (1..=count).contains(&experts.top_k)
-    }
-}
-
-fn rows(dims: &[Dim]) -> &[Dim] {
-    dims.split_last().map_or(&[], |(_, rows)| rows)
-}
-
-/// Keys `[tokens, heads head_dim]` for queries `[tokens, heads group head_dim]`.
-fn attends(graph: &Graph, query: &[Dim], keys: &[Dim]) -> bool {
-    let heads = |dims: &[Dim]| match dims {
-        [_, Dim(axes)] if axes.len() > 1 => axes.split_last().map(|(dim, heads)| (*dim, heads.to_vec())),
-        _ => None,
-    };
-    let (Some((dim, queries)), Some((key_dim, keys))) = (heads(query), heads(keys)) else { return false };
-    graph.extent(dim) == graph.extent(key_dim) && queries.starts_with(&keys)
 }

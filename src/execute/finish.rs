@@ -1,0 +1,96 @@
+//! The end of an output: checked, described, digested, attested, given its name.
+
+use std::collections::BTreeMap;
+
+use super::cache::Cache;
+use super::input::Input;
+use super::progress::Progress;
+use super::record::Record;
+use super::summary::summary;
+use super::verify::verify;
+use super::write::Written;
+use super::{Options, RecipeText};
+use crate::checkpoint::Digest;
+use crate::diagnostic::Diagnostic;
+use crate::plan::{Plan, Saving, TaskId};
+use crate::provenance::{Expectation, Lock, LockedFile, Provenance, Statement};
+
+/// All that is known of an output but its tensors.
+pub struct Finishing<'a> {
+    pub plan: &'a Plan,
+    pub options: &'a Options<'a>,
+    pub progress: &'a dyn Progress,
+    /// The versions from the output's back to the source.
+    pub lineage: Vec<TaskId>,
+    pub records: &'a BTreeMap<TaskId, Vec<Record>>,
+    pub values: &'a BTreeMap<TaskId, f64>,
+    pub expectations: &'a BTreeMap<TaskId, Expectation>,
+}
+
+impl Finishing<'_> {
+    /// # Errors
+    /// Where the output is not what was promised, or cannot be written.
+    pub fn finish(
+        &self,
+        saving: &Saving,
+        written: Written,
+        input: &mut Input,
+        cache: &Cache,
+    ) -> Result<Provenance, Diagnostic> {
+        self.progress.start(&format!("check {}", saving.path.display()), None);
+        verify(&written, self.options.families)?;
+        self.progress.finish();
+        let zeros = input.zeros(cache, self.progress)?;
+        let files = input.files(cache, self.progress)?;
+        let provenance = summary(self, saving, &written, files, &zeros);
+        let lock = self.lock(&provenance);
+        put_recipe(&written, &self.options.recipe)?;
+        written.put("tamis.lock", lock.to_yaml().as_bytes())?;
+        written.put("report.json", &json(&provenance))?;
+        for (name, content) in (self.options.pages)(&provenance) {
+            written.put(&name, &content)?;
+        }
+        self.progress.start(&format!("digest {}", saving.path.display()), None);
+        let digests = written.output.digests()?;
+        self.progress.finish();
+        let digests = digests.iter().map(|(name, digest)| (name.display().to_string(), digest.to_string()));
+        written.put("provenance.json", &json(&Statement::of(&provenance, &lock, digests.collect())))?;
+        written.output.finish()?;
+        Ok(provenance)
+    }
+
+    /// The records of a step, first to last.
+    pub fn records_of(&self, step: usize) -> impl Iterator<Item = &Record> {
+        let versions = self.lineage.iter().rev().filter_map(|id| self.records.get(id));
+        versions.flatten().filter(move |record| record.steps.contains(&step))
+    }
+
+    fn lock(&self, provenance: &Provenance) -> Lock {
+        let recipe = &self.options.recipe;
+        let used = recipe.used.iter().map(|(path, text)| LockedFile {
+            name: path.clone(),
+            bytes: text.len() as u64,
+            sha256: Digest::sha256(text.as_bytes()).to_string(),
+        });
+        Lock::of(provenance, used.collect())
+    }
+}
+
+/// The recipe, and the files that it uses where they lie below it. Others are known by their digest.
+fn put_recipe(written: &Written, recipe: &RecipeText) -> Result<(), Diagnostic> {
+    use std::path::{Component, Path};
+    written.put("recipe.tamis", recipe.text.as_bytes())?;
+    for (path, text) in &recipe.used {
+        let is_below = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        if is_below && path.ends_with(".tamis") && path != "recipe.tamis" {
+            written.put(path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("keys are texts and numbers are finite");
+    text.push(b'\n');
+    text
+}

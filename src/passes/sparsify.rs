@@ -1,0 +1,177 @@
+//! `sparsify`: weights set to zero, by pattern or by share.
+//!
+//! ```tamis
+//! sparsify weights of layers[*].mlp by magnitude to 2:4
+//! ```
+
+mod amount;
+mod fit;
+mod mask;
+mod pools;
+mod rules;
+mod scores;
+mod select;
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, codes};
+use crate::graph::Weight;
+use crate::pass::{Count, Lowering, Pass, Ratio, Scorer, Stage, StepScope, Work};
+use crate::syntax::ast::ClauseKind;
+use crate::tensor::pattern::Pattern;
+use crate::{choice, pass};
+use amount::Amount;
+use fit::refuse_misfits;
+use mask::{How, MaskWeights};
+use rules::Scores;
+use select::SelectWeights;
+
+choice! {
+    /// Which weights compete with each other for a share of zeros.
+    pub enum Scope("a scope") {
+        /// Those of one matrix: each gets the share.
+        Tensor = "tensor",
+        /// Those of one output, as in Wanda: each row gets the share.
+        Row = "row",
+        /// Those of matrices of one kind, as in DIMAP: query, key and value; attention outputs; feed-forward blocks.
+        Group = "group",
+        /// All: matrices that matter less get more zeros.
+        Global = "global",
+    }
+}
+
+pass! {
+    /// Sets weights to zero, by an N:M pattern or by a share. Shapes stay, and the zeros are stored.
+    ///
+    /// `to 2:4` keeps, for each output, the two highest scores of every four consecutive inputs; any N:M of up to 256 will
+    /// do, if M divides the inputs. The inputs of a convolution are its channels, height and width in a row.
+    ///
+    /// `to 80% zeros` makes at least that share of the selected weights zero, to the weight: the count is exact, and of equal
+    /// scores those of lower output, then input, go first. Zeros that are there already count.
+    ///
+    /// Biases and norms are never zeroed. Zeros last: a later step that would end a pattern is an error, unless
+    /// `densify weights` stands in between.
+    ///
+    /// ```tamis
+    /// sparsify weights of layers[*].mlp by magnitude to 2:4
+    /// sparsify weights of layers[*] by magnitude to 80% zeros with { scope: global, floor: 0.05% }
+    /// sparsify weights of layers[*].attention by lamp to 50% zeros with { scope: group }
+    /// ```
+    ///
+    /// Wanda's magnitude baseline, arXiv:2306.11695; N:M, arXiv:2104.08378; `global` with its floor, arXiv:2209.14624;
+    /// `group` with `lamp`, arXiv:2404.13648.
+    Sparsify = "sparsify" ["weights"]
+    {
+        /// How weights are scored.
+        By criterion: Scorer = "magnitude",
+        /// What becomes zero.
+        To amount: Amount,
+    }
+    with {
+        /// Which weights compete for a share of zeros; `tensor` where nothing is said. A pattern competes within its groups.
+        scope: Option<Scope>,
+        /// What each matrix keeps at least where several compete, as a share of all of their weights, so that no layer
+        /// collapses; 0.05% is the published choice.
+        floor: Option<Ratio>,
+        /// The edge of square blocks that become zero as one, where a share is asked for.
+        block: Option<Count>,
+    }
+}
+
+impl Pass for Sparsify {
+    fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
+        self.criterion.elements()?;
+        let sites = step.sites();
+        refuse_factored(step, &sites)?;
+        let scores = Scores(Arc::clone(&self.criterion.criterion));
+        let (work, how) = match self.amount {
+            Amount::Pattern(pattern) => (Vec::new(), self.pattern(step, pattern)?),
+            Amount::Zeros(share) => self.share(step, &sites, &scores, share)?,
+        };
+        let misfit = |wrong: Diagnostic| at_clause(step, ClauseKind::To, wrong);
+        refuse_misfits(step.graph, &sites, how.fit()).map_err(misfit)?;
+        let notes = self.notes(step);
+        let stages = vec![Stage { work, rewrite: Arc::new(MaskWeights { scores, how, sites }) }];
+        Ok(Lowering { stages, bound: None, notes })
+    }
+}
+
+impl Sparsify {
+    fn pattern(&self, step: &StepScope<'_>, pattern: Pattern) -> Result<How, Diagnostic> {
+        let options = [
+            ("scope", self.scope.is_some()),
+            ("floor", self.floor.is_some()),
+            ("block", self.block.is_some()),
+        ];
+        match options.into_iter().find(|(_, given)| *given) {
+            None => Ok(How::Pattern(pattern)),
+            Some((option, _)) => {
+                let message =
+                    format!("`{option}` is for a share of zeros; a pattern competes within its groups");
+                Err(step.at(ClauseKind::With, &codes::CONFLICTING_CLAUSES, message))
+            }
+        }
+    }
+
+    fn share(
+        &self,
+        step: &StepScope<'_>,
+        sites: &[String],
+        scores: &Scores,
+        share: f64,
+    ) -> Result<(Vec<Arc<dyn Work>>, How), Diagnostic> {
+        let scope = self.scope.unwrap_or(Scope::Tensor);
+        let size = self.block.map_or(1, |Count(size)| size);
+        if self.floor.is_some() && !matches!(scope, Scope::Global | Scope::Group) {
+            let message = "`floor` is for weights that compete with those of other matrices";
+            return Err(step
+                .at(ClauseKind::With, &codes::CONFLICTING_CLAUSES, message)
+                .help("say `scope: global` or `scope: group` as well"));
+        }
+        let pools = match scope {
+            Scope::Row => return Ok((Vec::new(), How::Rows { size, share })),
+            Scope::Tensor => sites.iter().map(|path| vec![path.clone()]).collect(),
+            Scope::Group => pools::by_kind(sites),
+            Scope::Global => vec![sites.to_vec()],
+        };
+        let alone = pools.iter().all(|pool| pool.len() == 1);
+        let floor = self.floor.map(|Ratio(floor)| floor);
+        let work = SelectWeights { scores: scores.clone(), share, size, floor, pools };
+        let share = (alone && floor.is_none()).then_some(share);
+        Ok((vec![Arc::new(work)], How::Cuts { size, share }))
+    }
+
+    fn notes(&self, step: &StepScope<'_>) -> Vec<Diagnostic> {
+        match self.amount {
+            Amount::Zeros(share) if share == 0.0 => {
+                vec![step.at(ClauseKind::To, &codes::NO_EFFECT, "no weight becomes zero")]
+            }
+            Amount::Zeros(share) if share == 1.0 => {
+                vec![step.at(ClauseKind::To, &codes::LAYER_COLLAPSE, "every weight becomes zero")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Zeros in factors would not be zeros in the weight.
+fn refuse_factored(step: &StepScope<'_>, sites: &[String]) -> Result<(), Diagnostic> {
+    let places = step.graph.places();
+    let is_factored = |path: &&String| {
+        let site = places.site(path).expect("targets are resolved in this graph");
+        matches!(step.graph.sites[site].weight, Weight::Factored { .. })
+    };
+    match sites.iter().find(is_factored) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("`{path}` is factored: there is no one matrix to be zeroed in");
+            Err(step.at(ClauseKind::Of, &codes::FACTORED, message).help("leave it out with `except`"))
+        }
+    }
+}
+
+/// Gives a diagnostic its place.
+fn at_clause(step: &StepScope<'_>, clause: ClauseKind, wrong: Diagnostic) -> Diagnostic {
+    let place = step.at(clause, wrong.code, wrong.message.clone()).place;
+    Diagnostic { place, ..wrong }
+}

@@ -1,0 +1,66 @@
+//! Costs against the published figures and formulas.
+
+use tamis::graph::{Graph, Role};
+
+use crate::support::published;
+
+fn macs(graph: &Graph) -> u64 {
+    graph.cost(1).macs.known().unwrap()
+}
+
+/// Layers' operations, of `n` tokens, in multiply-accumulates: projections, scores and values, feed-forward.
+fn layer(n: u64, hidden: u64, kv: u64, matrices: u64, neurons: u64) -> u64 {
+    n * (2 * hidden * hidden + 2 * hidden * kv) + 2 * n * n * hidden + n * matrices * hidden * neurons
+}
+
+#[test]
+fn macs_of_vision_transformers_are_the_published_ones() {
+    // 196 patches are embedded; the class token is not.
+    assert_eq!(macs(&published("deit-small-patch16-224", &[])), 4_598_882_304);
+    assert_eq!(macs(&published("deit-base-patch16-224", &[])), 17_563_828_224);
+    assert_eq!(macs(&published("vit-base-patch16-224", &[])), 17_563_828_224);
+}
+
+#[test]
+fn macs_of_text_models_follow_the_published_formulas() {
+    let bert = published("bert-base-uncased", &[("architectures", vec!["BertModel"].into())]);
+    let pooler = 768 * 768;
+    assert_eq!(macs(&bert), 11_173_625_856 + pooler);
+    assert_eq!(11_173_625_856, 12 * layer(128, 768, 768, 2, 3072));
+
+    let gpt2 = published("gpt2", &[]);
+    assert_eq!(macs(&gpt2), 12 * layer(128, 768, 768, 2, 3072) + 128 * 768 * 50257);
+
+    let llama = published("Llama-2-7b-hf", &[]);
+    assert_eq!(macs(&llama), 32 * layer(128, 4096, 4096, 3, 11008) + 128 * 4096 * 32000);
+
+    let mistral = published("Mistral-7B-v0.1", &[]);
+    assert_eq!(macs(&mistral), 32 * layer(128, 4096, 1024, 3, 14336) + 128 * 4096 * 32000);
+
+    // Two of eight experts, each of three matrices, and the router.
+    let mixtral = published("Mixtral-8x7B-v0.1", &[]);
+    let router = 128 * 8 * 4096;
+    assert_eq!(macs(&mixtral), 32 * (layer(128, 4096, 1024, 6, 14336) + router) + 128 * 4096 * 32000);
+}
+
+#[test]
+fn macs_grow_with_the_square_of_the_tokens_and_with_the_batch() {
+    let mut llama = published("Llama-2-7b-hf", &[]);
+    llama.set_tokens(2048);
+    let one = 32 * layer(2048, 4096, 4096, 3, 11008) + 2048 * 4096 * 32000;
+    assert_eq!(macs(&llama), one);
+    assert_eq!(llama.cost(3).flops().known(), Some(6 * one));
+}
+
+/// The OPTIN card's cost of a head and of a neuron of BERT-base at 128 tokens.
+#[test]
+fn a_head_and_a_neuron_cost_what_the_cards_say() {
+    let mut bert = published("bert-base-uncased", &[]);
+    let first = |graph: &Graph, role| graph.axes_below(graph.tree.root(), role)[0];
+    let before = macs(&bert);
+    bert.keep(first(&bert, Role::Heads), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let without_head = macs(&bert);
+    assert_eq!(before - without_head, 27_262_976);
+    bert.keep(first(&bert, Role::Neurons), &(1..3072).collect::<Vec<_>>());
+    assert_eq!(without_head - macs(&bert), 196_608);
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Writes weights.json: matrices, a step, and what PyTorch or numpy make of it.
+
+    weights.py          # writes the file beside this one
+
+Masks of shares are torch.nn.utils.prune's, or torch.topk over what competes; N:M masks come from a search over all
+patterns, as ASP makes them; LAMP scores from a cumulative sum over the sorted squares, as its authors write them;
+products of factors from torch.linalg.svd in float64.
+"""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+torch.manual_seed(20240917)
+
+
+def matrix(out, ins, scale=1.0):
+    """Different magnitudes, three decimals, so that the file stays small and nothing ties."""
+    count = out * ins
+    values = torch.randperm(4 * count)[:count].float() + 1
+    signs = torch.randint(0, 2, (count,)).float() * 2 - 1
+    return ((values * signs / (4 * count) * scale * 1000).round() / 1000).reshape(out, ins)
+
+
+def distinct(*matrices):
+    flat = torch.cat([m.abs().flatten() for m in matrices])
+    assert len(flat.unique()) == len(flat), "ties"
+
+
+def listed(matrices):
+    return {
+        name: {"shape": list(m.shape), "values": [float(str(np.float32(v))) for v in m.flatten()]}
+        for name, m in matrices.items()
+    }
+
+
+def case(name, matrices, steps, result, tolerance=0.0):
+    return {
+        "name": name,
+        "weights": listed(matrices),
+        "steps": steps,
+        "result": listed(result),
+        "tolerance": tolerance,
+    }
+
+
+def linear(weight):
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight.data = weight.clone()
+    return layer
+
+
+def n_of_m(weight, n, m):
+    """The best of all patterns for each group, by the sum of magnitudes that stay."""
+    patterns = np.array([p for p in itertools.product([0, 1], repeat=m) if sum(p) == n])
+    groups = weight.numpy().reshape(-1, m)
+    best = np.argmax(np.abs(groups) @ patterns.T, axis=1)
+    return torch.from_numpy((groups * patterns[best]).reshape(weight.shape))
+
+
+def lamp(weight):
+    """Score: the square over the sum of the squares that are no smaller."""
+    squares = weight.double().flatten() ** 2
+    order = squares.argsort()
+    tail = squares[order].flip(0).cumsum(0).flip(0)
+    scores = torch.zeros_like(squares)
+    scores[order] = squares[order] / tail
+    return scores
+
+
+def drop_lowest(matrices, scores, count):
+    """Zeroes the lowest of all scores together."""
+    threshold = torch.cat(list(scores.values())).sort().values[count]
+    return {
+        name: (m.flatten() * (scores[name] >= threshold)).reshape(m.shape) for name, m in matrices.items()
+    }
+
+
+def low_rank(weight, rank):
+    u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)
+    return (u[:, :rank] * s[:rank]) @ v[:rank]
+
+
+def main():
+    a, b = matrix(8, 16), matrix(12, 8, scale=3.0)
+    distinct(a)
+    distinct(b)
+    cases = []
+    for n, m in [(2, 4), (1, 4), (4, 8), (3, 8)]:
+        result = {"a": n_of_m(a, n, m), "b": n_of_m(b, n, m)}
+        cases.append(case(f"{n}:{m}", {"a": a, "b": b}, f"sparsify weights by magnitude to {n}:{m}", result))
+
+    result = {}
+    for name, weight in {"a": a, "b": b}.items():
+        layer = linear(weight)
+        prune.l1_unstructured(layer, "weight", amount=0.25)
+        result[name] = layer.weight.detach()
+    cases.append(case("l1_unstructured", {"a": a, "b": b}, "sparsify weights to 25% zeros", result))
+
+    layers = {"a": linear(a), "b": linear(b)}
+    prune.global_unstructured([(l, "weight") for l in layers.values()], prune.L1Unstructured, amount=0.5)
+    result = {name: layer.weight.detach() for name, layer in layers.items()}
+    steps = "sparsify weights to 50% zeros with { scope: global }"
+    cases.append(case("global_unstructured", {"a": a, "b": b}, steps, result))
+
+    kept = torch.zeros_like(a).scatter(1, a.abs().topk(8, dim=1).indices, 1.0)
+    steps = "sparsify weights to 50% zeros with { scope: row }"
+    cases.append(case("rows", {"a": a}, steps, {"a": a * kept}))
+
+    scores = {"a": lamp(a), "b": lamp(b)}
+    result = drop_lowest({"a": a, "b": b}, scores, (a.numel() + b.numel()) // 2)
+    steps = "sparsify weights by lamp to 50% zeros with { scope: global }"
+    cases.append(case("lamp", {"a": a, "b": b}, steps, result))
+
+    blocks = a.unfold(0, 4, 4).unfold(1, 4, 4)
+    energy = (blocks**2).sum((2, 3))
+    mask = (energy >= energy.flatten().sort().values[4]).float()
+    result = a * mask.repeat_interleave(4, 0).repeat_interleave(4, 1)
+    cases.append(case("blocks", {"a": a}, "sparsify weights to 50% zeros with { block: 4 }", {"a": result}))
+
+    result = {"a": low_rank(a, 3), "b": low_rank(b, 3)}
+    cases.append(case("svd", {"a": a, "b": b}, "factorize weights by svd to rank(3)", result, 2e-6))
+
+    half = {"a": a.to(torch.bfloat16).float(), "b": b.to(torch.bfloat16).float()}
+    cases.append(case("bf16", {"a": a, "b": b}, "cast weights to bf16", half))
+    half = {"a": a.half().float(), "b": b.half().float()}
+    cases.append(case("f16", {"a": a, "b": b}, "cast weights to f16", half))
+
+    text = ",\n".join(json.dumps(c) for c in cases)
+    Path(__file__).with_suffix(".json").write_text(f"[\n{text}\n]\n")
+
+
+if __name__ == "__main__":
+    main()
