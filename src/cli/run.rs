@@ -58,7 +58,7 @@ impl Run {
         signals.take_back(plan.saves().map(|(_, saving)| saving.path.clone()).collect());
         let outcome = tamis::run(&plan, order, &Bars::default())?;
         session.diagnostics.extend(outcome.unmet);
-        Ok(self.answer(outcome.saved))
+        Ok(self.answer(&outcome.saved))
     }
 
     fn settings(&self) -> Settings {
@@ -67,9 +67,9 @@ impl Run {
         Settings { set: set.clone(), model: model.clone(), out: self.out.clone(), shard_size }
     }
 
-    fn answer(&self, saved: Vec<Saved>) -> Answer {
-        let outputs: Vec<(String, Provenance)> =
-            saved.into_iter().map(|saved| (saved.dir.display().to_string(), saved.provenance)).collect();
+    fn answer(&self, saved: &[Saved]) -> Answer {
+        let outputs: Vec<(String, &Provenance)> =
+            saved.iter().map(|saved| (saved.dir.display().to_string(), &saved.provenance)).collect();
         match self.format {
             Format::Json => Answer::fields(report::json(&outputs)),
             _ => {

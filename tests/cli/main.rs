@@ -8,5 +8,6 @@ mod runs;
 mod stopped;
 mod usage;
 
+#[expect(dead_code, reason = "sizes of published models are for other users")]
 #[path = "../support/checkpoint.rs"]
 mod support;
