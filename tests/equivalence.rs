@@ -47,7 +47,7 @@ proptest! {
         sweeps in any::<bool>(),
     ) {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
-        let steps = allowed(MODELS[model], &steps);
+        let steps = allowed(MODELS[model], &steps, sweeps);
         let recipe = recipe(MODELS[model], &steps, sweeps);
         let plain = run(&recipe, &[], &dir.path().join("plain"), 2);
         let optimized = run(&recipe, RULES, &dir.path().join("optimized"), 2);
@@ -62,11 +62,11 @@ proptest! {
 }
 
 /// The steps that the checker lets pass, one after the other.
-fn allowed(model: &str, steps: &[usize]) -> Vec<&'static str> {
+fn allowed(model: &str, steps: &[usize], sweeps: bool) -> Vec<&'static str> {
     let mut allowed = Vec::new();
     for &step in steps {
         allowed.push(STEPS[step]);
-        if checked(&recipe(model, &allowed, false)).is_none() {
+        if checked(&recipe(model, &allowed, sweeps)).is_none() {
             allowed.pop();
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Checker;
 use crate::diagnostic::{Diagnostic, Severity, codes, list};
-use crate::graph::{AxisId, Graph, NodeId, Role, SiteId, Weight};
+use crate::graph::{AxisId, Graph, NodeId, Role, SiteId};
 use crate::source::Span;
 use crate::syntax::ast;
 
@@ -27,7 +27,8 @@ impl Selected {
         Self { nodes, except: BTreeSet::new(), named: BTreeSet::new(), span }
     }
 
-    /// Sites of linear and convolution weights. Embeddings, and heads tied to them, count where they were named.
+    /// Sites of linear and convolution weights, factored ones among them: passes say what they cannot do to those.
+    /// Embeddings, and heads tied to them, count where they were named.
     pub fn matrices(&self, graph: &Graph) -> Vec<SiteId> {
         let embedded = graph.embedded();
         let mut seen = BTreeSet::new();
@@ -35,8 +36,7 @@ impl Selected {
             let it = &graph.sites[site];
             let is_embedding = it.views().any(|view| embedded.contains(&view.param));
             let named = self.named.iter().any(|&named| graph.tree.above(it.node).any(|above| above == named));
-            let is_meant = if is_embedding { named } else { it.kind.is_matrix() };
-            matches!(it.weight, Weight::Dense(_)) && is_meant
+            if is_embedding { named } else { it.kind.is_matrix() }
         };
         self.sites(graph).into_iter().filter(counts).filter(|&site| seen.insert(site)).collect()
     }

@@ -44,6 +44,10 @@ impl Checker<'_> {
         let params: Vec<String> = recipe.statements.iter().filter_map(is_param).collect();
         self.refuse_untaken_settings(&params);
         self.move_saves(body);
+        // Without a model no step was read, and nothing in them used a name.
+        if self.model.is_none() {
+            self.scope.use_all();
+        }
         self.scope.leave(0, &mut self.diagnostics);
         let end = Span::new(recipe.span.source, recipe.span.end, recipe.span.end);
         let has_model =

@@ -163,8 +163,9 @@ codes! {
     WRITE_FAILED = "write-failed", Error, Output;
 
     // -- weights
-    /// Weights are NaN or infinite, so that nothing can be said of their importance. Most often a training run diverged,
-    /// or a cast to `f16` was too narrow: look at the tensor that is named, and fetch or train the model again.
+    /// Weights are NaN or infinite, so that nothing can be said of their importance, or of such sizes that they cannot be
+    /// factored. Most often a training run diverged, or a cast to `f16` was too narrow: look at the tensor that is named,
+    /// and fetch or train the model again.
     WEIGHTS_NOT_FINITE = "weights-not-finite", Error, Input;
     /// A weight is larger than its new type can hold, and would become infinite. `f16` ends at 65504; `bf16` reaches as far
     /// as `f32`.
@@ -174,9 +175,6 @@ codes! {
     /// cast weights to bf16
     /// ```
     CAST_OVERFLOWS = "cast-overflows", Error, Recipe;
-    /// The singular value decomposition of a weight did not converge. The weight's values span a range that no factors can
-    /// follow; leave it out with `except`.
-    NO_DECOMPOSITION = "no-decomposition", Error, Input;
 
     // -- check: names and values
     /// A name that no statement defines. Params, lets, data and models are defined before they are used; a bare word is a
@@ -337,6 +335,17 @@ codes! {
     UNKNOWN_CODE = "unknown-code", Error, Usage;
     /// `tamis doc` was asked about a name that nothing in the language has. `tamis doc` alone lists all names.
     UNKNOWN_ENTRY = "unknown-entry", Error, Usage;
+    /// `provenance.json` or `tamis.lock` of an output is missing, or is not what tamis writes.
+    PROVENANCE_INVALID = "provenance-invalid", Error, Input;
+    /// A file of an output is not the one that the run wrote, or is missing. Its digest stands in `provenance.json`.
+    DIGEST_DIFFERS = "digest-differs", Error, Recipe;
+    /// A file in an output's directory that the run did not write. It is no part of what the provenance vouches for.
+    FILE_UNLISTED = "file-unlisted", Note, Recipe;
+    /// The model that an output was made from is not what it was then, so the recipe would not make this output now.
+    INPUT_CHANGED = "input-changed", Warning, Recipe;
+    /// `tamis verify --rerun` made the output again, and a file came out differently: another version of tamis, another
+    /// input, or an error of tamis.
+    RERUN_DIFFERS = "rerun-differs", Error, Recipe;
     /// `tamis eval --data` names data, but no measure of this build reads any.
     DATA_UNSUPPORTED = "data-unsupported", Error, Usage;
 }

@@ -40,7 +40,7 @@ pub struct Options<'a> {
     /// Where findings are kept; nothing is kept without.
     pub cache: Option<PathBuf>,
     /// Further files of an output, by name: the report and the card for people.
-    pub pages: &'a dyn Fn(&Provenance) -> Vec<(String, Vec<u8>)>,
+    pub pages: &'a (dyn Fn(&Provenance) -> Vec<(String, Vec<u8>)> + Sync),
 }
 
 /// The recipe as it was read.

@@ -57,7 +57,7 @@ impl Factoring {
         let name = format!("`{}`", self.input.source_name());
         let wrong = match error {
             TensorError::NotFinite(count) => not_finite(&name, *count),
-            _ => Diagnostic::new(&codes::NO_DECOMPOSITION, format!("{name} cannot be factored: {error}")),
+            _ => Diagnostic::new(&codes::WEIGHTS_NOT_FINITE, format!("{name} cannot be factored: {error}")),
         };
         self.input.in_file(wrong)
     }

@@ -4,4 +4,10 @@ mod bad_input;
 mod models;
 mod program;
 mod recipes;
+mod runs;
+mod stopped;
 mod usage;
+
+#[expect(dead_code, reason = "sizes of published models are for other users")]
+#[path = "../support/checkpoint.rs"]
+mod support;

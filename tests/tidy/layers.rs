@@ -24,6 +24,10 @@ const ABOVE_ALL: &[&str] = &["lib", "main", "world", "cli", "lsp"];
 /// A family says how a checkpoint becomes a graph, and knows nothing of what is done with it.
 const FAMILIES_IMPORT: &[&str] = &["source", "diagnostic", "graph", "checkpoint"];
 
+/// Exported macros stand at the root, and belong to the module that defines them.
+const MACROS: &[(&str, &str)] =
+    &[("choice", "pass"), ("criterion", "pass"), ("field_spec", "pass"), ("measure", "pass")];
+
 /// A path to a module of the crate's root.
 #[derive(Debug, PartialEq)]
 struct Import<'a> {
@@ -75,6 +79,7 @@ fn rank(module: &str) -> Option<usize> {
 }
 
 fn fault(from: &str, to: &str) -> Option<&'static str> {
+    let to = MACROS.iter().find(|(name, _)| *name == to).map_or(to, |(_, module)| module);
     match (rank(from), rank(to)) {
         _ if from == to => None,
         (None, _) => None,

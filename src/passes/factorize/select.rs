@@ -50,7 +50,7 @@ impl Work for SelectRanks {
             let (out, inputs) = (version.graph.dim_extent(&outs), version.graph.dim_extent(&ins));
             let sigma = singular_values(&version.site_matrix(site)?, out, inputs).map_err(|error| {
                 let message = format!("the weight of `{path}` cannot be factored: {error}");
-                Diagnostic::new(&codes::NO_DECOMPOSITION, message)
+                Diagnostic::new(&codes::WEIGHTS_NOT_FINITE, message)
             })?;
             let rank = rank_for_energy(&sigma, self.share);
             Ok(((rank as f64) < break_even_rank(out, inputs)).then(|| (path.clone(), rank)))

@@ -1,0 +1,12 @@
+//! What steps do to weights, in numbers: cases worked by hand, what has to hold for any weights, and other programs' results.
+//!
+//! Each test is a recipe against a model made on the spot: checked, lowered and carried out as a run does it.
+
+mod cast;
+mod factorize;
+mod golden;
+mod invariants;
+mod model;
+mod run;
+mod sparsify;
+mod units;
