@@ -18,19 +18,23 @@ pub mod plan;
 pub mod provenance;
 pub mod readers;
 pub mod reference;
+pub mod report;
 pub mod source;
 pub mod syntax;
 pub mod tensor;
 pub mod weights;
 pub mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use check::{MeasuredAt, Measuring, Settings, Typed, World};
+use checkpoint::Existing;
 use diagnostic::Diagnostics;
+use execute::{Options, Outcome, Progress, RecipeText};
 use optimize::{Rule, Trace};
 use pass::Registry;
 use plan::Plan;
+use provenance::Provenance;
 use source::{SourceId, Sources};
 
 /// What can be done: the lists that every phase is handed.
@@ -66,4 +70,27 @@ pub fn measures(
 /// A checked recipe to the graph of its tasks, made better by rules that keep the result: `optimize::RULES`, or none.
 pub fn plan(typed: &Typed, rules: &[&dyn Rule]) -> (Plan, Trace) {
     optimize::optimize(plan::build(typed), rules)
+}
+
+/// What a run is asked for beside its plan.
+#[derive(Debug)]
+pub struct Order {
+    pub recipe: RecipeText,
+    /// What to do where an output is there already.
+    pub existing: Existing,
+    /// Where what was found out is kept from run to run.
+    pub cache: Option<PathBuf>,
+    /// What the input model's card says of its licence.
+    pub license: Option<String>,
+}
+
+/// A plan to outputs, each whole or not there, with a report and a card. Failed expectations come with the outcome.
+pub fn run(plan: &Plan, order: Order, progress: &dyn Progress) -> Result<Outcome, Diagnostics> {
+    let Order { recipe, existing, cache, license } = order;
+    let pages = |provenance: &Provenance| {
+        let card = report::card(provenance, license.as_deref());
+        vec![("report.html".into(), report::html(provenance).into()), ("README.md".into(), card.into())]
+    };
+    let options = Options { families: REGISTRY.families, recipe, existing, cache, pages: &pages };
+    execute::run(plan, &options, progress)
 }

@@ -11,6 +11,7 @@ use crate::check::{OpenedModel, World};
 use crate::checkpoint::{Checkpoint, Family, locate, read_graph};
 use crate::diagnostic::{Diagnostic, Diagnostics, codes, nearest};
 use crate::graph::Graph;
+use crate::report::license_of;
 use crate::source::{Source, SourceId, Sources};
 
 /// No recipe is longer; what claims to be is refused before memory is taken for it.
@@ -23,11 +24,13 @@ const LONGEST_RECIPE: u64 = 64 << 20;
 pub struct Files {
     families: &'static [&'static Family],
     opened: RefCell<BTreeMap<PathBuf, OpenedModel>>,
+    /// Texts that recipes used, in the order in which they were read.
+    used: RefCell<Vec<(PathBuf, String)>>,
 }
 
 impl Files {
     pub fn new(families: &'static [&'static Family]) -> Self {
-        Self { families, opened: RefCell::default() }
+        Self { families, opened: RefCell::default(), used: RefCell::default() }
     }
 
     /// Reads a recipe.
@@ -39,12 +42,30 @@ impl Files {
         Ok(sources.add(Source::new(path.display().to_string(), text)))
     }
 
+    /// Texts that recipes used: the path from the recipe's directory, and the text.
+    pub fn used(&self, recipe: &Path) -> Vec<(String, String)> {
+        let dir = plain(recipe.parent().unwrap_or(Path::new("")));
+        let shown = |path: &Path| path.strip_prefix(&dir).unwrap_or(path).display().to_string();
+        self.used.borrow().iter().map(|(path, text)| (shown(path), text.clone())).collect()
+    }
+
+    /// The directory that a path or a name in the cache means.
+    pub fn locate(&self, path: &Path) -> Result<PathBuf, Diagnostic> {
+        match path.to_str() {
+            Some(given) => locate(given, Path::new("")),
+            None => Ok(path.to_owned()),
+        }
+    }
+
+    /// The licence that a model's card states.
+    pub fn license(&self, model: &Path) -> Option<String> {
+        let card = read_text(&self.locate(model).ok()?.join("README.md")).ok()?;
+        license_of(&card)
+    }
+
     /// Opens a checkpoint by path or by name. A file is taken for a `config.json` without weights.
     pub fn checkpoint(&self, path: &Path) -> Result<Checkpoint, Diagnostic> {
-        let dir = match path.to_str() {
-            Some(given) => locate(given, Path::new(""))?,
-            None => path.to_owned(),
-        };
+        let dir = self.locate(path)?;
         if dir.is_file() { Checkpoint::from_config(&dir) } else { Checkpoint::open(&dir) }
     }
 
@@ -67,7 +88,12 @@ impl Files {
 impl World for Files {
     fn text(&self, path: &str, from: &str) -> Result<(String, String), String> {
         let path = plain(&Path::new(from).with_file_name(path));
-        Ok((path.display().to_string(), read_text(&path)?))
+        let text = read_text(&path)?;
+        let mut used = self.used.borrow_mut();
+        if !used.iter().any(|(known, _)| *known == path) {
+            used.push((path.clone(), text.clone()));
+        }
+        Ok((path.display().to_string(), text))
     }
 
     fn model(&self, path: &Path, sources: &mut Sources) -> Result<OpenedModel, Diagnostics> {

@@ -65,6 +65,8 @@ pub struct Settings {
     pub model: Option<PathBuf>,
     /// Where a single `save` goes instead; several go below it, by their last name.
     pub out: Option<PathBuf>,
+    /// Bytes of a weight file at most, where a `save` says nothing else.
+    pub shard_size: Option<u64>,
 }
 
 /// Checks a recipe. Without errors there is a [`Typed`]; diagnostics may come with it.

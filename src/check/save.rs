@@ -67,7 +67,7 @@ impl Checker<'_> {
         if let (Some(LoadsIn::Transformers), Err(reasons)) = (loads_in, &loads) {
             self.refuse_load(reasons, span);
         }
-        let shard_size = shard_size?.map(|Bytes(bytes)| bytes);
+        let shard_size = shard_size?.map(|Bytes(bytes)| bytes).or(self.settings.shard_size);
         Some(TypedSave { path, span, shard_size, dtype: dtype?, loads })
     }
 

@@ -105,9 +105,7 @@ impl Checker<'_> {
         };
         let Some(value) = self.evaluate(&expr) else { return };
         let Some(kind) = self.of_type(value, ty) else { return };
-        let text = shown(&kind).unwrap_or_default();
-        let text = if matches!(kind, ValueKind::Ratio(_)) { format!("{text}%") } else { text };
-        self.params.push((name.text.clone(), text));
+        self.params.push((name.text.clone(), literal(&kind)));
         self.scope.define(name, kind, Defined::Param, &mut self.diagnostics);
     }
 
@@ -185,5 +183,23 @@ impl Checker<'_> {
                 self.report(diagnostic.suggest(&setting.name, setting.name_span, names));
             }
         }
+    }
+}
+
+/// A param's value as a recipe or `--set` would write it.
+fn literal(value: &ValueKind) -> String {
+    match value {
+        ValueKind::Ratio(_) => format!("{}%", shown(value).unwrap_or_default()),
+        ValueKind::Pattern { n, m } => format!("{n}:{m}"),
+        ValueKind::Amount { value, unit } => format!("{} {unit}", literal(&value.kind)),
+        ValueKind::Text(text) => {
+            let escape = |letter| match letter {
+                '\n' => "\\n".to_string(),
+                '\\' | '"' | '{' => format!("\\{letter}"),
+                letter => letter.to_string(),
+            };
+            format!("\"{}\"", text.chars().map(escape).collect::<String>())
+        }
+        other => shown(other).unwrap_or_default(),
     }
 }

@@ -36,7 +36,7 @@ pub use family::{Family, read_graph};
 pub use graph_file::{GRAPH_FILE, graph_json};
 pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
-pub use output::{Existing, OutputDir};
+pub use output::{Existing, OutputDir, discard};
 pub use tensor_files::TensorFiles;
 
 use crate::diagnostic::{Diagnostic, codes};

@@ -10,7 +10,7 @@ use super::digest::{Digest, sha256_files};
 use super::disk::{self, cannot_write};
 use super::index::INDEX;
 use super::layout::{Layout, TensorSpec};
-use super::partial::{Partial, sync_dir, tidy};
+use super::partial::{self, Partial, sync_dir, tidy};
 use super::tensor_files::TensorFiles;
 use super::{cannot_read, text};
 use crate::diagnostic::{Diagnostic, codes};
@@ -50,6 +50,13 @@ pub struct OutputDir {
     existing: Existing,
     files: Mutex<Vec<Written>>,
     tensors: Mutex<Vec<Arc<TensorFiles>>>,
+}
+
+/// Takes back what this process has in the making at `target`: a program that is told to stop calls it.
+pub fn discard(target: &Path) {
+    if let Ok(place) = resolve(target) {
+        partial::discard(&place);
+    }
 }
 
 impl OutputDir {

@@ -160,6 +160,20 @@ pub fn tidy(target: &Path) {
     }
 }
 
+/// Removes what this process has in the making for a target, for when it is told to stop.
+pub fn discard(target: &Path) {
+    let own = sibling(target, PARTIAL, &std::process::id().to_string());
+    let (Some(dir), Some(name)) = (own.parent(), own.file_name()) else { return };
+    let is_own = |entry: &fs::DirEntry| {
+        let found = entry.file_name();
+        let tag = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+        tag.is_some_and(|rest| rest.is_empty() || rest[0] == b'-')
+    };
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten().filter(is_own) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+}
+
 /// Directories beside the target that have a name of that kind and no living owner; they are ours while the lock is held.
 fn abandoned(target: &Path, kind: &str) -> Vec<(PathBuf, File)> {
     let prefix = prefix(target, kind);

@@ -7,7 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::{Map, Value, json};
 use tamis::check::{Settings, Typed};
 use tamis::diagnostic::{self, Diagnostics, Severity};
-use tamis::source::Sources;
+use tamis::execute::RecipeText;
+use tamis::source::{SourceId, Sources};
+use tamis::syntax;
 use tamis::world::Files;
 
 use super::terminal;
@@ -80,16 +82,24 @@ impl Session {
     }
 
     /// Reads and checks a recipe; warnings are noted.
-    pub fn check(&mut self, path: &Path, settings: &Settings) -> Result<Typed, Diagnostics> {
+    pub fn check(&mut self, path: &Path, settings: &Settings) -> Result<(SourceId, Typed), Diagnostics> {
         let recipe = self.files.recipe(path, &mut self.sources)?;
         let (typed, found) = tamis::check(recipe, settings, &self.files, &mut self.sources);
         match typed {
             Some(typed) => {
                 self.diagnostics.extend(found);
-                Ok(typed)
+                Ok((recipe, typed))
             }
             None => Err(found),
         }
+    }
+
+    /// A recipe that was checked, with all that an output says of it.
+    pub fn recipe_text(&self, recipe: SourceId) -> RecipeText {
+        let source = self.sources.get(recipe);
+        let doc = syntax::parse(recipe, source.text(), &mut Diagnostics::new()).doc;
+        let used = self.files.used(Path::new(source.name()));
+        RecipeText { text: source.text().to_owned(), doc, used }
     }
 
     /// Prints the answer, then what is wrong, and says the exit code.
@@ -119,8 +129,9 @@ impl Session {
         match answer {
             Answer::Text(text) => text,
             Answer::Fields(fields) => {
-                let mut object = Map::from_iter([("schema".to_owned(), SCHEMA.into())]);
+                let mut object = Map::from_iter([("schema".to_owned(), Value::Null)]);
                 object.extend(fields);
+                object.insert("schema".into(), SCHEMA.into());
                 object.insert("diagnostics".into(), diagnostic::json(&self.diagnostics, &self.sources));
                 format!("{:#}\n", json!(object))
             }

@@ -34,7 +34,7 @@ impl Check {
         let mut plans = Vec::new();
         for path in &self.recipes {
             match session.check(path, &settings) {
-                Ok(typed) if self.cost => plans.push((path, tamis::plan(&typed, &[]).0)),
+                Ok((_, typed)) if self.cost => plans.push((path, tamis::plan(&typed, &[]).0)),
                 Ok(_) => {}
                 Err(found) => session.diagnostics.extend(found),
             }

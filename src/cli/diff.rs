@@ -9,6 +9,7 @@ use tamis::diagnostic::{Diagnostic, Diagnostics};
 use tamis::graph::Graph;
 
 use super::answer::{Answer, Format, Session};
+use super::settings::InputSize;
 use super::table::{Align, table};
 
 /// Compare two models: costs, axes, and every tensor
@@ -18,9 +19,8 @@ pub struct Diff {
     a: PathBuf,
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// State costs for texts of so many tokens
-    #[arg(long, default_value_t = tamis::check::DEFAULT_TOKENS, value_name = "N")]
-    tokens: usize,
+    #[command(flatten)]
+    size: InputSize,
     /// List the tensors that are the same too
     #[arg(long)]
     all: bool,
@@ -34,7 +34,7 @@ impl Diff {
         let checkpoints = [session.files.checkpoint(&self.a)?, session.files.checkpoint(&self.b)?];
         let [a, b] = paths.map(|path| self.graph(path, session));
         let model = |side: usize, graph| Model { checkpoint: &checkpoints[side], graph };
-        let compared = compare::compare(model(0, a.as_ref()), model(1, b.as_ref()), 1)?;
+        let compared = compare::compare(model(0, a.as_ref()), model(1, b.as_ref()), self.size.at().batch)?;
         Ok(match self.format {
             Format::Json => Answer::fields(object(&paths, &compared)),
             _ => Answer::Text(self.text(&compared)),
@@ -45,7 +45,7 @@ impl Diff {
     fn graph(&self, path: &Path, session: &mut Session) -> Option<Graph> {
         match session.files.graph(path, &mut session.sources) {
             Ok((_, mut graph)) => {
-                graph.set_tokens(self.tokens);
+                graph.set_tokens(self.size.at().tokens);
                 Some(graph)
             }
             Err(found) => {
@@ -107,9 +107,17 @@ fn totals(a: &Path, b: &Path, [before, after]: &[Totals; 2]) -> String {
         row("macs", before.macs, after.macs, count),
         row("flops", flops(before), flops(after), count),
         row("bytes", Some(before.bytes), Some(after.bytes), bytes),
-        row("zeros", Some(before.zeros), Some(after.zeros), count),
+        ["zeros".into(), zeros(before), zeros(after), String::new()],
     ];
     table(rows, [Align::Left, Align::Right, Align::Right, Align::Right])
+}
+
+/// `148 K, 18.7 %`
+fn zeros(side: &Totals) -> String {
+    match side.zeros {
+        0 => "0".into(),
+        zeros => format!("{}, {}", count(zeros), share(zeros as f64 / side.params.max(1) as f64)),
+    }
 }
 
 /// `-34 %`

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tamis::check::{MeasuredAt, Measuring, TypedMeasure};
+use tamis::check::{Measuring, TypedMeasure};
 use tamis::diagnostic::numbers::{bytes, count, share};
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
 use tamis::graph::SiteId;
@@ -13,6 +13,7 @@ use tamis::source::Source;
 use tamis::weights::Version;
 
 use super::answer::{Answer, Format, Session};
+use super::settings::InputSize;
 use super::table::{Align, table};
 
 /// Measure a model
@@ -26,12 +27,8 @@ pub struct Eval {
     /// Data for measures that need some; this build has no such measure
     #[arg(long, value_name = "SPEC")]
     data: Option<String>,
-    /// State costs for texts of so many tokens
-    #[arg(long, default_value_t = tamis::check::DEFAULT_TOKENS, value_name = "N")]
-    tokens: usize,
-    /// State costs for so many inputs at once
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    batch: u64,
+    #[command(flatten)]
+    size: InputSize,
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }
@@ -45,13 +42,14 @@ impl Eval {
         }
         let text = format!("measure {}", self.measure.join(", "));
         let recipe = session.sources.add(Source::new("--measure", text));
-        let at = MeasuredAt { tokens: self.tokens, batch: self.batch };
+        let at = self.size.at();
         let (measuring, found) =
             tamis::measures(recipe, &self.model, at, &session.files, &mut session.sources);
         session.diagnostics.extend(found.stop_on_error()?);
         let Some(Measuring { model, measures }) = measuring else { return Err(Diagnostics::new()) };
         let checkpoint = Arc::new(session.files.checkpoint(&self.model)?);
         let version = checkpoint.has_weights().then(|| Version::open((*model.graph).clone(), &checkpoint));
+        let places = model.graph.places();
         let mut taken = Vec::new();
         for measure in &measures {
             let known = measure.measure.of_cost(&model.cost).and_then(|between| between.known());
@@ -59,7 +57,9 @@ impl Eval {
                 (None, Some(known)) => known as f64,
                 (None, None) => return Err(no_weights(&self.model, measure).into()),
                 (Some(version), _) => {
-                    let sites = measure.sites.as_ref().map(|paths| sites(version, paths));
+                    let sites = measure.sites.as_ref();
+                    let sites: Option<Vec<SiteId>> =
+                        sites.map(|paths| paths.iter().filter_map(|path| places.site(path)).collect());
                     measure.measure.measure(version, &model.cost, sites.as_deref())?
                 }
             };
@@ -80,14 +80,6 @@ impl Eval {
             taken.iter().map(|(measure, value)| [measure.text.clone(), shown(measure.spec.unit, *value)]);
         Answer::Text(table(rows, [Align::Left, Align::Right]))
     }
-}
-
-/// Sites by their paths, which are those of this very graph.
-fn sites(version: &Version, paths: &[String]) -> Vec<SiteId> {
-    let graph = &version.graph;
-    let wanted =
-        |(id, site): (SiteId, &tamis::graph::Site)| paths.contains(&graph.tree.path(site.node)).then_some(id);
-    graph.sites.iter().filter_map(wanted).collect()
 }
 
 /// Counts are whole numbers in JSON too.

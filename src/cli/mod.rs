@@ -7,10 +7,16 @@ mod doc;
 mod eval;
 mod explain;
 mod fmt;
+mod inspect;
+mod interrupt;
 mod plan;
+mod progress;
+mod rerun;
+mod run;
 mod settings;
 mod table;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -31,9 +37,12 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 the recipe is wrong or an expect
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::Inspect),
     Check(check::Check),
     Plan(plan::PlanCommand),
+    Run(run::Run),
     Diff(diff::Diff),
+    Verify(verify::Verify),
     Eval(eval::Eval),
     Fmt(fmt::Fmt),
     Doc(doc::Doc),
@@ -58,9 +67,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(&self, session: &mut Session) -> (Result<Answer, Diagnostics>, Format) {
         match self {
+            Command::Inspect(inspect) => (inspect.run(session), inspect.format),
             Command::Check(check) => (check.run(session), check.format),
             Command::Plan(plan) => (plan.run(session), plan.format),
+            Command::Run(run) => (run.run(session), run.format),
             Command::Diff(diff) => (diff.run(session), diff.format),
+            Command::Verify(verify) => (verify.run(session), verify.format),
             Command::Eval(eval) => (eval.run(session), eval.format),
             Command::Fmt(fmt) => (fmt.run(session), fmt.format),
             Command::Doc(doc) => (doc.run(session), doc.format),

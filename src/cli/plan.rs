@@ -32,7 +32,7 @@ pub struct PlanCommand {
 impl PlanCommand {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
         let settings = self.arguments.settings(&self.config);
-        let typed = session.check(&self.recipe, &settings)?;
+        let (_, typed) = session.check(&self.recipe, &settings)?;
         let rules = if self.no_optimize { &[] } else { RULES };
         let (plan, trace) = tamis::plan(&typed, rules);
         Ok(match self.format {

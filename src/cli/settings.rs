@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tamis::check::Settings;
+use tamis::check::{DEFAULT_TOKENS, MeasuredAt, Settings};
 
 /// Options of every command that takes a recipe.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,32 @@ pub struct ConfigArgument {
 
 impl RecipeArguments {
     pub fn settings(&self, config: &ConfigArgument) -> Settings {
-        Settings { set: self.set.clone(), model: self.model.clone().or(config.config.clone()), out: None }
+        Settings {
+            set: self.set.clone(),
+            model: self.model.clone().or(config.config.clone()),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Options that say for which input costs are stated.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct InputSize {
+    /// State costs for texts of so many tokens
+    #[arg(long, default_value_t = DEFAULT_TOKENS as u64, value_name = "N", value_parser = count())]
+    tokens: u64,
+    /// State costs for so many inputs at once
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = count())]
+    batch: u64,
+}
+
+/// At least one, and no more than any machine could take.
+fn count() -> impl clap::builder::TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=1 << 32)
+}
+
+impl InputSize {
+    pub fn at(self) -> MeasuredAt {
+        MeasuredAt { tokens: self.tokens as usize, batch: self.batch }
     }
 }

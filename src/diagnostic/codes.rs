@@ -335,6 +335,17 @@ codes! {
     UNKNOWN_CODE = "unknown-code", Error, Usage;
     /// `tamis doc` was asked about a name that nothing in the language has. `tamis doc` alone lists all names.
     UNKNOWN_ENTRY = "unknown-entry", Error, Usage;
+    /// `provenance.json` or `tamis.lock` of an output is missing, or is not what tamis writes.
+    PROVENANCE_INVALID = "provenance-invalid", Error, Input;
+    /// A file of an output is not the one that the run wrote, or is missing. Its digest stands in `provenance.json`.
+    DIGEST_DIFFERS = "digest-differs", Error, Recipe;
+    /// A file in an output's directory that the run did not write. It is no part of what the provenance vouches for.
+    FILE_UNLISTED = "file-unlisted", Note, Recipe;
+    /// The model that an output was made from is not what it was then, so the recipe would not make this output now.
+    INPUT_CHANGED = "input-changed", Warning, Recipe;
+    /// `tamis verify --rerun` made the output again, and a file came out differently: another version of tamis, another
+    /// input, or an error of tamis.
+    RERUN_DIFFERS = "rerun-differs", Error, Recipe;
     /// `tamis eval --data` names data, but no measure of this build reads any.
     DATA_UNSUPPORTED = "data-unsupported", Error, Usage;
 }

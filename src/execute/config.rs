@@ -12,7 +12,7 @@ use crate::weights::Version;
 /// The input's config with what the version needs said. Fields that the config cannot say stay as they are.
 pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
     let mut edits: BTreeMap<String, String> = BTreeMap::new();
-    edits.extend(changed_fields(input, &version.graph));
+    edits.extend(changed_fields(config, input, &version.graph));
     edits.extend(shorter_lists(config, input, version));
     edits.extend(element_type(config, input, &version.graph));
     let mut text = config.text.to_string();
@@ -33,9 +33,14 @@ pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
 }
 
 /// Extents that differ from the input's, as far as the config can say them.
-fn changed_fields(input: &Graph, output: &Graph) -> Vec<(String, String)> {
+///
+/// With them come those that the config leaves to be derived from others: `head_dim` stays when heads go.
+fn changed_fields(config: &Config, input: &Graph, output: &Graph) -> Vec<(String, String)> {
     let (Ok(before), Ok(after)) = (input.config_fields(), output.config_fields()) else { return Vec::new() };
-    let is_new = |(key, value): &(String, usize)| before.get(key) != Some(value);
+    if before == after {
+        return Vec::new();
+    }
+    let is_new = |(key, value): &(String, usize)| before.get(key) != Some(value) || !config.has(key);
     after.into_iter().filter(is_new).map(|(key, value)| (key, value.to_string())).collect()
 }
 

@@ -45,7 +45,7 @@ pub fn summary(
             family: input.family.clone(),
             files: files.to_vec(),
         },
-        at: At { tokens: plan.at.tokens, batch: plan.at.batch },
+        at: At { tokens: input.text_tokens().map(|_| plan.at.tokens), batch: plan.at.batch },
         before: totals(input, &before, plan.at.batch),
         after: totals(output, &written.zeros, plan.at.batch),
         steps: steps(finishing, saving, written),

@@ -225,7 +225,7 @@ fn is_bare(config: &Config) -> bool {
 /// Outputs of a classifier.
 fn classes(config: &Config) -> Result<Size, Diagnostic> {
     let labels =
-        config.get("id2label").and_then(|labels| labels.as_object()).map_or(2, |labels| labels.len());
+        config.get("id2label").and_then(serde_json::Value::as_object).map_or(2, serde_json::Map::len);
     let key = if config.has("num_labels") { "num_labels" } else { "id2label" };
     bounded(config, key, config.usize_or("num_labels", labels)?, LARGEST)
 }

@@ -235,6 +235,26 @@ impl Argument for Bytes {
     }
 }
 
+impl std::str::FromStr for Bytes {
+    type Err = String;
+
+    /// As on a command line: `2GiB`, `500 MB`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let split = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (number, unit) = (text[..split].trim(), text[split..].trim());
+        let number: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+        let (_, factor) = BYTE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(|| {
+            format!("a unit of bytes is needed: {}", BYTE_UNITS.map(|(name, _)| name).join(", "))
+        })?;
+        let bytes = number * factor;
+        if (1.0..9e18).contains(&bytes) {
+            Ok(Self(bytes as u64))
+        } else {
+            Err("at least one byte is needed".into())
+        }
+    }
+}
+
 /// Reads one of a fixed list of words.
 pub fn word<'w>(value: &Value, choices: &'w [&'static str], expected: &str) -> Result<&'w str, Wrong> {
     let ValueKind::Word(written) = &value.kind else {

@@ -39,7 +39,7 @@ pub use effect::{Effect, Places, is_below};
 pub use json::json;
 pub use needs::{BLOCK, Held, Needs, changed, last_uses, needs, peak};
 pub use order::topological;
-pub use table::{needs_text, table};
+pub use table::{aligned, cut, needs_text, table};
 pub use task::{Does, Entry, Expecting, Measuring, Need, Part, Rewriting, Saving, Storage, Task};
 pub use text::{numbered, text};
 

@@ -22,7 +22,7 @@ pub fn table(plan: &Plan) -> String {
     for step in &plan.steps {
         rows.push(row(step, &scales));
     }
-    aligned(&rows)
+    aligned(&rows, 2)
 }
 
 /// `needs 58.0 MB memory, 64.0 MB disk; result loads in: tamis, transformers`, and why not where not; a line a save.
@@ -98,22 +98,23 @@ impl Scales {
     }
 }
 
-fn cut(text: &str) -> String {
+/// The text, or its beginning where a row would not stay on a line.
+pub fn cut(text: &str) -> String {
     match text.char_indices().nth(TEXT) {
         Some((at, _)) => format!("{}…", text[..at].trim_end()),
         None => text.into(),
     }
 }
 
-/// Columns as wide as their widest cell.
-fn aligned(rows: &[[String; 7]]) -> String {
+/// Columns as wide as their widest cell, the first ones one space apart, the others three.
+pub fn aligned<const N: usize>(rows: &[[String; N]], close: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
+    let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let gap = if column < 2 { " " } else { "   " };
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let gap = if column < close { " " } else { "   " };
             line.push_str(&format!("{cell:<width$}{gap}"));
         }
         text.push_str(line.trim_end());

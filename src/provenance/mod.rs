@@ -92,8 +92,8 @@ pub struct InputFile {
 /// The input that costs are stated for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
-    /// Tokens of a text; of a picture what its size says.
-    pub tokens: usize,
+    /// Tokens of a text; `None` for a picture, whose size says it.
+    pub tokens: Option<usize>,
     pub batch: u64,
 }
 

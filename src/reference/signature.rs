@@ -26,11 +26,9 @@ pub fn measure(spec: &MeasureSpec) -> String {
     call(spec.name, &fields(spec.arguments))
 }
 
-/// `text(PATH, field: TEXT)`
+/// `text(path: TEXT, [field: TEXT])`
 pub fn reader(spec: &ReaderSpec) -> String {
-    let arguments: Vec<String> =
-        std::iter::once("PATH".to_string()).chain(spec.arguments.iter().map(field)).collect();
-    call(spec.name, &arguments.join(", "))
+    call(spec.name, &fields(spec.arguments))
 }
 
 /// `shard_size: BYTES`, `scope: layer|global = layer`

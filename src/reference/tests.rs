@@ -6,10 +6,11 @@ use super::*;
 use crate::checkpoint::Family;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::Cost;
-use crate::pass::{Lowering, Measure, Pass, Scorer, StepScope};
+use crate::pass::{Lowering, Measure, Pass, StepScope};
 use crate::source::{Source, Sources};
 use crate::syntax;
 
+#[expect(dead_code, reason = "a manual needs the definition alone")]
 mod shrink {
     use crate::pass::{Budget, Count, Quantity, Scorer};
     use crate::{choice, pass};
@@ -48,6 +49,7 @@ mod shrink {
     }
 }
 
+#[expect(dead_code, reason = "a manual needs the definition alone")]
 mod size {
     crate::criterion! {
         /// Size alone.

@@ -4,4 +4,9 @@ mod bad_input;
 mod models;
 mod program;
 mod recipes;
+mod runs;
+mod stopped;
 mod usage;
+
+#[path = "../support/checkpoint.rs"]
+mod support;

@@ -2,6 +2,7 @@
 
 mod costs;
 mod disagreements;
+mod export;
 mod graph_file;
 mod inspected;
 mod support;

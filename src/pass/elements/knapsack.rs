@@ -54,14 +54,9 @@ impl<'a> Axes<'a> {
         counts.iter().zip(&self.multiples).map(|(blocks, multiple)| blocks * multiple).collect()
     }
 
-    /// The model's cost with that many elements on each axis.
+    /// The model's cost with that many blocks on each axis.
     fn cost(&self, counts: &[usize]) -> u64 {
-        cost_with(
-            self.graph,
-            self.paths.iter().copied().zip(counts.iter().copied()),
-            self.measure,
-            self.batch,
-        )
+        cost_with(self.graph, self.paths.iter().copied().zip(self.elements(counts)), self.measure, self.batch)
     }
 
     fn full(&self) -> Vec<usize> {

@@ -1,0 +1,193 @@
+//! `report.html`: one file that a browser shows without a network, and without a script.
+
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+use super::chart::{self, Scores};
+use super::layers::{self, Table, Zeros};
+use super::rows::{self, Expected, Measure, Spent, Stage, Total};
+use super::words::{at, did, ranges, title};
+use super::{load, reproduce};
+use crate::diagnostic::numbers::{bytes, things};
+use crate::graph::{Role, Sparsity};
+use crate::provenance::{Kept, Note, Provenance, Sparsified, Step};
+
+/// Numbers of elements are cut after so many runs; `report.json` has them all.
+const RUNS: usize = 200;
+
+/// The page.
+pub fn html(provenance: &Provenance) -> String {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // The name's ending turns on escaping.
+    environment
+        .add_template("report.html", include_str!("report.html.j2"))
+        .and_then(|()| environment.get_template("report.html"))
+        .and_then(|template| template.render(Serde(Page::new(provenance))))
+        .expect("the template is fixed, and a page has every field that it names")
+}
+
+/// What the template shows.
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    title: String,
+    doc: Option<&'a str>,
+    /// Name and value of what is known of the recipe and the run.
+    facts: Vec<(String, String)>,
+    /// `128 tokens`
+    at: String,
+    totals: Vec<Total>,
+    stages: Vec<Stage>,
+    /// Some costs had bounds only, or a budget.
+    foreseen: bool,
+    widths: Option<Table>,
+    zeros: Option<Zeros>,
+    details: Vec<Detail<'a>>,
+    measures: Vec<Measure>,
+    expectations: Vec<Expected>,
+    /// `2 of 2 expectations held`
+    verdict: Option<String>,
+    all_held: bool,
+    notes: &'a [Note],
+    transformers: bool,
+    because: Vec<String>,
+    load: String,
+    reproduce: String,
+    files: Vec<[String; 3]>,
+    recipe: &'a str,
+    tool: String,
+    schema: u32,
+}
+
+/// What a step kept and why.
+#[derive(Debug, Serialize)]
+struct Detail<'a> {
+    number: usize,
+    verb: &'a str,
+    did: Vec<String>,
+    groups: Vec<Group<'a>>,
+    /// Place and rank of factored weights.
+    factored: Vec<[String; 2]>,
+    /// Place and promise of sparse weights.
+    sparsified: Vec<[String; 2]>,
+}
+
+/// Axes of one role.
+#[derive(Debug, Serialize)]
+struct Group<'a> {
+    role: Role,
+    axes: Vec<KeptAxis<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct KeptAxis<'a> {
+    axis: &'a str,
+    count: String,
+    /// Too many elements to list them at once.
+    many: bool,
+    scores: Option<Scores>,
+    stay: String,
+    gone: String,
+}
+
+impl<'a> Page<'a> {
+    fn new(provenance: &'a Provenance) -> Self {
+        let expectations = rows::expectations(provenance);
+        let held = expectations.iter().filter(|expectation| expectation.held).count();
+        let stages = rows::stages(provenance);
+        let verdict = format!("{held} of {} held", things(expectations.len(), "expectation"));
+        let loads = &provenance.loads_in;
+        let because = loads.because.iter().map(|reason| format!("{}: {}", reason.key, reason.why)).collect();
+        Self {
+            title: title(provenance),
+            doc: provenance.recipe.doc.as_deref(),
+            facts: facts(provenance),
+            at: at(provenance.at),
+            totals: rows::totals(provenance),
+            foreseen: stages.iter().flat_map(|stage| &stage.costs).any(Spent::has_marks),
+            stages,
+            widths: layers::widths(provenance),
+            zeros: layers::zeros(provenance),
+            details: provenance.steps.iter().filter_map(detail).collect(),
+            measures: rows::measures(provenance),
+            all_held: held == expectations.len(),
+            verdict: (!expectations.is_empty()).then_some(verdict),
+            expectations,
+            notes: &provenance.notes,
+            transformers: loads.transformers,
+            because,
+            load: load(provenance),
+            reproduce: reproduce(provenance),
+            files: files(provenance),
+            recipe: &provenance.recipe.text,
+            tool: format!("{} {}", provenance.tool.name, provenance.tool.version),
+            schema: provenance.schema,
+        }
+    }
+}
+
+fn facts(provenance: &Provenance) -> Vec<(String, String)> {
+    let input = &provenance.input;
+    let mut facts = vec![("model".to_string(), format!("{} ({})", input.path, input.family))];
+    facts.extend(provenance.recipe.header.iter().cloned());
+    facts.extend(
+        provenance.recipe.params.iter().map(|(name, value)| (format!("param {name}"), value.clone())),
+    );
+    facts
+}
+
+fn files(provenance: &Provenance) -> Vec<[String; 3]> {
+    let row =
+        |file: &crate::provenance::InputFile| [file.name.clone(), bytes(file.bytes), file.sha256.clone()];
+    provenance.input.files.iter().map(row).collect()
+}
+
+/// Nothing where a step has no more to tell than its sentences.
+fn detail(step: &Step) -> Option<Detail<'_>> {
+    let factored: Vec<[String; 2]> =
+        step.factored.iter().map(|it| [it.place.clone(), format!("rank {} of {}", it.rank, it.of)]).collect();
+    let sparsified: Vec<[String; 2]> =
+        step.sparsified.iter().map(|it| [it.place.clone(), promise(it)]).collect();
+    let groups = groups(&step.kept);
+    let has_more = !(groups.is_empty() && factored.is_empty() && sparsified.is_empty());
+    has_more.then(|| Detail {
+        number: step.number,
+        verb: &step.verb,
+        did: did(step),
+        groups,
+        factored,
+        sparsified,
+    })
+}
+
+fn promise(sparsified: &Sparsified) -> String {
+    match sparsified.sparsity {
+        Sparsity::Pattern { keep, of } => format!("at most {keep} of {of} consecutive inputs are not zero"),
+        Sparsity::Zeros(zeros) => format!("at least {zeros} zeros"),
+    }
+}
+
+/// By role, in the order of the model.
+fn groups(kept: &[Kept]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for it in kept {
+        match groups.iter_mut().find(|group| group.role == it.role) {
+            Some(group) => group.axes.push(axis(it)),
+            None => groups.push(Group { role: it.role, axes: vec![axis(it)] }),
+        }
+    }
+    groups
+}
+
+fn axis(kept: &Kept) -> KeptAxis<'_> {
+    let gone: Vec<usize> = (0..kept.of).filter(|index| kept.kept.binary_search(index).is_err()).collect();
+    KeptAxis {
+        axis: &kept.axis,
+        count: format!("{} of {}", kept.kept.len(), kept.of),
+        many: kept.of > chart::BARS,
+        scores: chart::scores(kept),
+        stay: ranges(&kept.kept, RUNS),
+        gone: ranges(&gone, RUNS),
+    }
+}
