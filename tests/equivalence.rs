@@ -115,7 +115,9 @@ fn files_below(out: &Path) -> BTreeMap<String, Vec<u8>> {
         let path = entry.expect("an entry can be read").path();
         let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         if path.is_dir() {
-            found.extend(files_below(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
+            found.extend(
+                files_below(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)),
+            );
         } else {
             let bytes = std::fs::read(&path).expect("a file can be read");
             // Provenance names where outputs went.

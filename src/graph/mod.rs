@@ -16,6 +16,7 @@ mod layout;
 mod op;
 mod param;
 mod places;
+mod tidy;
 mod tree;
 mod valid;
 
