@@ -3,6 +3,7 @@
 //! `cargo bench --bench stream [-- GB ...]`; without numbers 1 and 4. The checkpoint is a made-up bf16 Llama in four shards of
 //! random weights, in a temporary directory (TMPDIR says where). Needs twice its size of free disk.
 
+#[expect(dead_code, reason = "sizes of published models are for other users")]
 #[path = "../tests/support/checkpoint.rs"]
 mod checkpoint;
 

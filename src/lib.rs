@@ -87,10 +87,7 @@ pub struct Order {
 /// A plan to outputs, each whole or not there, with a report and a card. Failed expectations come with the outcome.
 pub fn run(plan: &Plan, order: Order, progress: &dyn Progress) -> Result<Outcome, Diagnostics> {
     let Order { recipe, existing, cache, license } = order;
-    let pages = |provenance: &Provenance| {
-        let card = report::card(provenance, license.as_deref());
-        vec![("report.html".into(), report::html(provenance).into()), ("README.md".into(), card.into())]
-    };
+    let pages = |provenance: &Provenance| report::pages(provenance, license.as_deref());
     let options = Options { families: REGISTRY.families, recipe, existing, cache, pages: &pages };
     execute::run(plan, &options, progress)
 }
