@@ -47,6 +47,9 @@ impl Graph {
     ///
     /// Of axes whose elements are whole tensors the last ones are taken out, to stand for those that will be.
     pub fn resize(&mut self, axis: AxisId, extent: Extent) {
+        if extent.min < self.axes[axis].extent.max {
+            self.forget_sparsity(axis);
+        }
         let keep: Vec<usize> = (0..extent.max).collect();
         self.keep(axis, &keep);
         self.axes[axis].extent = extent;

@@ -168,6 +168,18 @@ fn what_is_tied_or_fused_cannot_be_factored() {
 }
 
 #[test]
+fn a_pattern_ends_where_inputs_may_go() {
+    let mut graph = decoder();
+    let down = site(&graph, "layers[0].mlp.down");
+    graph.sites[down].sparsity = Some(Sparsity::Pattern { keep: 1, of: 2 });
+    let neurons = axes(&graph, Role::Neurons)[0];
+    graph.resize(neurons, Extent::exact(6));
+    assert!(graph.sites[down].sparsity.is_some(), "none goes");
+    graph.resize(neurons, Extent::between(2, 6));
+    assert_eq!(graph.sites[down].sparsity, None);
+}
+
+#[test]
 fn a_pattern_ends_where_inputs_go_and_a_count_of_zeros_where_anything_does() {
     for sparsity in [Sparsity::Pattern { keep: 1, of: 2 }, Sparsity::Zeros(16)] {
         let mut graph = decoder();
