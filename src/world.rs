@@ -1,7 +1,7 @@
 //! Files as the checker's world: recipes, the texts that they use, models on disk.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -79,8 +79,9 @@ impl Files {
 
     fn open(&self, path: &Path, sources: &mut Sources) -> Result<OpenedModel, Diagnostics> {
         let (Checkpoint { config, .. }, graph) = self.graph(path, sources)?;
-        let keys = graph.axes.iter().filter_map(|(_, axis)| axis.key.as_deref());
-        let key_spans = keys.filter_map(|key| Some((key.to_owned(), config.span(key)?))).collect();
+        let keys: BTreeSet<&str> = graph.axes.iter().filter_map(|(_, axis)| axis.key.as_deref()).collect();
+        let span = |key: &str| Some((key.to_owned(), config.span(key)?));
+        let key_spans = keys.into_iter().filter_map(span).collect();
         Ok(OpenedModel { graph: Arc::new(graph), key_spans })
     }
 }

@@ -11,7 +11,8 @@ const NAMED: usize = 3;
 /// Diagnostics of what building found: one for all missing tensors, one for each config field that shapes belie.
 pub fn disagreements(errors: &[BuildError], said: Said<'_>) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
-    diagnostics.extend(errors.iter().filter_map(|error| said.alone(error)));
+    diagnostics.extend(errors.iter().filter_map(|error| said.contradiction(error)));
+    diagnostics.extend(said.integers(errors));
     diagnostics.extend(said.misshapen(errors));
     diagnostics.extend(said.missing(errors));
     diagnostics.extend(said.unexpected(errors));
@@ -30,20 +31,27 @@ pub struct Said<'a> {
 type Item<'a> = (&'a str, String, Option<&'a Member>);
 
 impl Said<'_> {
-    /// Kinds that are rare enough to be told one by one.
-    fn alone(&self, error: &BuildError) -> Option<Diagnostic> {
-        match error {
-            BuildError::Disagree { at, left, right, keys } => {
-                let at = if at.is_empty() { "the model" } else { at };
-                let message = format!("in {at} {left} meets {right}, and they differ");
-                Some(self.at_fields(&codes::CONFIG_DISAGREES, keys, message))
-            }
-            BuildError::NotFloat { tensor, dtype } => {
-                let message = format!("`{}` is stored as {dtype}; weights are floats", shown(tensor));
-                Some(Diagnostic::new(&codes::UNSUPPORTED_DTYPE, message).path(&self.checkpoint.dir))
-            }
-            BuildError::Missing { .. } | BuildError::Misshapen { .. } | BuildError::Extra { .. } => None,
-        }
+    fn contradiction(&self, error: &BuildError) -> Option<Diagnostic> {
+        let BuildError::Disagree { at, left, right, keys } = error else { return None };
+        let at = if at.is_empty() { "the model" } else { at };
+        let message = format!("in {at} {left} meets {right}, and they differ");
+        Some(self.at_fields(&codes::CONFIG_DISAGREES, keys, message))
+    }
+
+    fn integers(&self, errors: &[BuildError]) -> Option<Diagnostic> {
+        let items: Vec<Item<'_>> = errors
+            .iter()
+            .filter_map(|error| match error {
+                BuildError::NotFloat { tensor, dtype } => Some((tensor.as_str(), dtype.to_string(), None)),
+                _ => None,
+            })
+            .collect();
+        let message = match items.as_slice() {
+            [] => return None,
+            [(tensor, dtype, _)] => format!("`{}` is stored as {dtype}; weights are floats", shown(tensor)),
+            all => format!("{} weights are stored as integers, and have to be floats", all.len()),
+        };
+        Some(self.of_all(&codes::UNSUPPORTED_DTYPE, message, &items))
     }
 
     /// One a set of config fields: the first tensor stands for the others.
@@ -131,7 +139,7 @@ impl Said<'_> {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        diagnostic.help(format!("{}{more}", first.join(", ")))
+        diagnostic.help(format!("they are {}{more}", first.join(", ")))
     }
 
     /// Points at fields of the config, at the first of them first.

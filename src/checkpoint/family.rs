@@ -51,15 +51,20 @@ pub fn read_graph(families: &[&Family], checkpoint: &Checkpoint) -> Result<Graph
 
 /// The family that the config names, by `model_type` or else by its `architectures`.
 fn pick<'a>(families: &[&'a Family], config: &Config) -> Result<&'a Family, Diagnostic> {
-    let classes = config.strs("architectures")?;
-    let is_named = |family: &Family| match config.get("model_type").and_then(|value| value.as_str()) {
-        Some(model_type) => family.model_types.contains(&model_type),
+    config.strs("architectures")?;
+    let is_named = |family: &&Family| family.model_types.iter().any(|it| is_model_type(config, it));
+    families.iter().copied().find(is_named).ok_or_else(|| unknown(families, config))
+}
+
+/// Whether the config is of a model type, by name or else by the classes that it names.
+pub fn is_model_type(config: &Config, model_type: &str) -> bool {
+    match config.get("model_type") {
+        Some(named) => named == model_type,
         None => {
-            let of_class = |class: &&str| family.model_types.iter().any(|&it| is_class_of(class, it));
-            classes.iter().any(of_class)
+            let classes = config.strs("architectures").unwrap_or_default();
+            classes.iter().any(|class| is_class_of(class, model_type))
         }
-    };
-    families.iter().copied().find(|family| is_named(family)).ok_or_else(|| unknown(families, config))
+    }
 }
 
 /// Whether a class, `BertForMaskedLM`, is of a model type, `bert`.

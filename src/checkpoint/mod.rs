@@ -32,7 +32,7 @@ pub use beside::beside;
 pub use config::Config;
 pub use digest::{Digest, DigestMemo, sha256_files};
 pub use disk::free_space;
-pub use family::{Family, read_graph};
+pub use family::{Family, is_model_type, read_graph};
 pub use graph_file::{GRAPH_FILE, graph_json};
 pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};

@@ -71,7 +71,7 @@ impl Diff {
         }
         text.push_str(&format!("\n{}\n", kinds(&compared.tensors)));
         let told = compared.tensors.iter().filter(|tensor| self.all || tensor.change != Change::Same);
-        let rows = told.map(|tensor| [format!("  {}", tensor.name), form(tensor), effect(tensor)]);
+        let rows = told.map(|tensor| [format!("  {}", tensor.name), effect(tensor), form(tensor)]);
         text.push_str(&table(rows, [Align::Left; 3]));
         text
     }

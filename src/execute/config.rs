@@ -12,7 +12,7 @@ use crate::weights::Version;
 /// The input's config with what the version needs said. Fields that the config cannot say stay as they are.
 pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
     let mut edits: BTreeMap<String, String> = BTreeMap::new();
-    edits.extend(changed_fields(config, input, &version.graph));
+    edits.extend(changed_fields(config, &version.graph));
     edits.extend(shorter_lists(config, input, version));
     edits.extend(element_type(config, input, &version.graph));
     let mut text = config.text.to_string();
@@ -32,16 +32,18 @@ pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
     new.into_iter().fold(text, |text, (key, value)| with_field(text, &key, &value))
 }
 
-/// Extents that differ from the input's, as far as the config can say them.
-///
-/// With them come those that the config leaves to be derived from others: `head_dim` stays when heads go.
-fn changed_fields(config: &Config, input: &Graph, output: &Graph) -> Vec<(String, String)> {
-    let (Ok(before), Ok(after)) = (input.config_fields(), output.config_fields()) else { return Vec::new() };
-    if before == after {
-        return Vec::new();
-    }
-    let is_new = |(key, value): &(String, usize)| before.get(key) != Some(value) || !config.has(key);
-    after.into_iter().filter(is_new).map(|(key, value)| (key, value.to_string())).collect()
+/// Extents that the config does not state yet, as far as it can. A field that it leaves out is derived from others: where one
+/// of those changes, it is stated.
+fn changed_fields(config: &Config, output: &Graph) -> Vec<(String, String)> {
+    let Ok(fields) = output.config_fields() else { return Vec::new() };
+    let stated = |key: &str| config.get(key).and_then(Value::as_u64);
+    let differs = fields.iter().any(|(key, &value)| stated(key).is_some_and(|stated| stated != value as u64));
+    let is_needed = |key: &str, value: usize| stated(key).map_or(differs, |stated| stated != value as u64);
+    fields
+        .into_iter()
+        .filter(|(key, value)| is_needed(key, *value))
+        .map(|(key, value)| (key, value.to_string()))
+        .collect()
 }
 
 /// Lists of which each element of an axis has an entry, without the entries of elements that are gone.

@@ -7,7 +7,7 @@ use super::input::Input;
 use super::progress::Progress;
 use super::record::Record;
 use super::summary::summary;
-use super::verify::verify;
+use super::verify::{verify, verify_budgets};
 use super::write::Written;
 use super::{Options, RecipeText};
 use crate::checkpoint::Digest;
@@ -43,6 +43,7 @@ impl Finishing<'_> {
         let zeros = input.zeros(cache, self.progress)?;
         let files = input.files(cache, self.progress)?;
         let provenance = summary(self, saving, &written, files, &zeros);
+        verify_budgets(&provenance.steps)?;
         let lock = self.lock(&provenance);
         put_recipe(&written, &self.options.recipe)?;
         written.put("tamis.lock", lock.to_yaml().as_bytes())?;

@@ -49,6 +49,9 @@ pub fn upper(cost: &crate::graph::Cost) -> Cost {
     Cost { params: cost.params.max, macs: cost.macs.max, flops: cost.flops().max, bytes: cost.bytes.max }
 }
 
+/// Scores of longer axes are not kept: of each head one wants to know why, of each neuron nobody does.
+const SCORED: usize = 512;
+
 fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(AxisId, Kept)> {
     let scores = match scores {
         Some(Finding::UnitScores(scores)) => Some(scores),
@@ -64,7 +67,8 @@ fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(Axi
             None => *original,
         };
         let path = before.graph.axis_path(id);
-        let scores = scores.and_then(|scores| scores.get(&path)).filter(|scores| scores.len() == of).cloned();
+        let scores = scores.and_then(|scores| scores.get(&path));
+        let scores = scores.filter(|scores| scores.len() == of && of <= SCORED).cloned();
         let kept = now.iter().map(number).collect();
         all.push((id, Kept { axis: path, role: axis.role, of, kept, scores }));
     }

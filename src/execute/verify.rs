@@ -8,6 +8,8 @@ use super::write::Written;
 use crate::checkpoint::{Checkpoint, Family, read_graph};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Graph, SiteId, Sparsity, Weight};
+use crate::pass::{CostBound, CostMeasure};
+use crate::provenance::Step;
 use crate::tensor::convert;
 use crate::tensor::pattern::{Pattern, count_violations};
 use crate::weights::Version;
@@ -26,6 +28,24 @@ pub fn verify(written: &Written, families: &[&Family]) -> Result<(), Diagnostic>
         version.graph.sites.iter().filter_map(|(id, site)| Some((id, site.sparsity?))).collect();
     let kept = promised.par_iter().map(|&(id, sparsity)| keeps(&version, id, sparsity).err());
     kept.find_map_first(|error| error).map_or(Ok(()), Err)
+}
+
+/// # Errors
+/// Where a step left more than it promised to.
+pub fn verify_budgets(steps: &[Step]) -> Result<(), Diagnostic> {
+    for Step { number, after, budget, .. } in steps {
+        let Some(CostBound { measure, at_most }) = budget else { continue };
+        let cost = match measure {
+            CostMeasure::Flops => after.flops,
+            CostMeasure::Macs => after.macs,
+            CostMeasure::Params => after.params,
+            CostMeasure::Bytes => after.bytes,
+        };
+        if cost > *at_most {
+            return Err(broken(format!("step {number} left {cost} {measure}, where it promised {at_most}")));
+        }
+    }
+    Ok(())
 }
 
 /// The axes of both by path, and the tensors by name. Ranks and dropped layers are seen in these.

@@ -58,7 +58,7 @@ pub fn model(
     output.put("config.json", text.as_bytes())?;
     let cannot_say = version.graph.config_fields().err().unwrap_or_default();
     if !cannot_say.is_empty() {
-        output.put(GRAPH_FILE, graph_json(&version.graph).as_bytes())?;
+        output.put(GRAPH_FILE, graph_json(&version.graph.tidied()).as_bytes())?;
     }
     for name in &input.carried {
         output.copy_file(&input.checkpoint.dir.join(name), name)?;

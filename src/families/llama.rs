@@ -1,7 +1,7 @@
 //! Llama, Mistral and Qwen2: rotary positions, grouped queries, a gated feed-forward, norms before each.
 
 use super::{activation, bias, classes, classifier, count, is_class, prefix, quotient, size, size_or};
-use crate::checkpoint::{Config, Family};
+use crate::checkpoint::{Config, Family, is_model_type};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Attention, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value};
 
@@ -105,7 +105,7 @@ impl Heads {
             false => Size::fixed(quotient(config, &size(config, "hidden_size")?, &heads)?),
         };
         let everywhere = config.bool_or("attention_bias", false)?;
-        let of_qwen = config.str_or("model_type", "")? == "qwen2";
+        let of_qwen = is_model_type(config, "qwen2");
         let (bias, output_bias) = (bias(everywhere || of_qwen), bias(everywhere));
         Ok(Self { heads, kv_heads, group, head_dim, bias, output_bias, rope: rope(config)? })
     }
@@ -140,7 +140,7 @@ impl Heads {
 
 /// Rotary positions, as transformers 5 (`rope_parameters`) or older ones (`rope_theta`, `rope_scaling`) write them.
 fn rope(config: &Config) -> Result<Rope, Diagnostic> {
-    let usual = if config.str_or("model_type", "")? == "mixtral" { 1e6 } else { 1e4 };
+    let usual = if is_model_type(config, "mixtral") { 1e6 } else { 1e4 };
     let theta = config.f64_or("rope_parameters.rope_theta", config.f64_or("rope_theta", usual)?)?;
     let at = if config.has("rope_parameters") { "rope_parameters" } else { "rope_scaling" };
     let field = |name: &str| format!("{at}.{name}");
@@ -164,11 +164,9 @@ fn rope(config: &Config) -> Result<Rope, Diagnostic> {
 
 /// How far back each layer sees; `None` to the start.
 fn windows(config: &Config, layers: usize) -> Result<Vec<Option<usize>>, Diagnostic> {
-    let of_qwen = match config.str_or("model_type", "llama")? {
-        "llama" => return Ok(vec![None; layers]),
-        model_type => model_type == "qwen2",
-    };
-    if !config.has("sliding_window") || (of_qwen && !config.bool_or("use_sliding_window", false)?) {
+    let (of_llama, of_qwen) = (is_model_type(config, "llama"), is_model_type(config, "qwen2"));
+    let slides = !of_qwen || config.bool_or("use_sliding_window", false)?;
+    if of_llama || !slides || !config.has("sliding_window") {
         return Ok(vec![None; layers]);
     }
     let window = config.usize("sliding_window")?;

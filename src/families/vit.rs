@@ -4,7 +4,7 @@ use super::{
     DerivedHeads, activation, attention, bias, classes, classifier, count, feed_forward, is_bare, is_class,
     pooler, prefix, size, size_or,
 };
-use crate::checkpoint::{Config, Family};
+use crate::checkpoint::{Config, Family, is_model_type};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Bias, Builder, Role, Size, Value};
 
@@ -24,7 +24,7 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let qkv_bias = bias(config.bool_or("qkv_bias", true)?);
     let (picture, patch) = (sides(config, "image_size", 224)?, sides(config, "patch_size", 16)?);
 
-    let base = if config.str_or("model_type", "vit")? == "deit" { "deit." } else { "vit." };
+    let base = if is_model_type(config, "deit") { "deit." } else { "vit." };
     m.base(&[base], prefix(config, base));
     let channels = m.axis(Role::Channels, size_or(config, "num_channels", 3)?);
     let layers = m.axis(Role::Layers, count(config, "num_hidden_layers")?);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{AxisId, Dim, Extent, Role};
 use super::between::Between;
-use super::op::{Expert, Experts, Op};
+use super::op::{Expert, Experts, Op, OpNode};
 use super::param::{Param, SiteId, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId};
@@ -202,6 +202,19 @@ impl Graph {
             (Op::TokenIds, [tokens]) => tokens.0.first().copied(),
             _ => None,
         })
+    }
+
+    /// How many tokens a text can have at most; `None` where no table of positions ends.
+    pub fn most_tokens(&self) -> Option<usize> {
+        let rows = |made: &OpNode| match made.op {
+            Op::Positions { table, offset } => {
+                let (rows, _) = self.site_dims(table);
+                Some(self.dim_extent(&rows).saturating_sub(offset))
+            }
+            _ => None,
+        };
+        self.text_tokens()?;
+        self.ops.node_weights().filter_map(rows).min()
     }
 
     /// States the input that costs are for: the number of tokens of a text. Pictures have theirs from the config.

@@ -18,6 +18,7 @@ mod param;
 mod places;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod tree;
 mod valid;
 

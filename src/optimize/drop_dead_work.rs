@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::{Fired, Rule};
 use crate::diagnostic::numbers;
-use crate::graph::{AxisId, Graph, NodeId};
+use crate::graph::{AxisId, Graph, NodeId, ParamId};
 use crate::pass::{Rewrite, Work};
-use crate::plan::{Does, Need, Plan, TaskId};
+use crate::plan::{Does, Need, Plan, TaskId, read, tensors_at};
 
 pub struct DropDeadWork;
 
@@ -114,10 +114,7 @@ impl Gone {
         for user in users {
             match &plan.tasks[user].does {
                 Does::Rewrite(_) => {}
-                Does::Work(work) => {
-                    let read = work.reads();
-                    dead.retain(|path| !read.contains(path));
-                }
+                Does::Work(work) => keep_what_is_read(plan.graph(id), &work.reads(), &mut dead),
                 _ => dead.clear(),
             }
         }
@@ -130,6 +127,16 @@ impl Gone {
         let users = users.iter().filter(|user| plan.needed(**user, Need::Finding) == Some(id));
         common(users.map(|user| self.0.get(user)))
     }
+}
+
+/// Whoever reads an axis reads all tensors that carry it, those of other places among them.
+fn keep_what_is_read(graph: &Graph, reads: &[String], dead: &mut Paths) {
+    if dead.is_empty() || reads.is_empty() {
+        return;
+    }
+    let read: BTreeSet<ParamId> = read(graph, reads).into_iter().collect();
+    let places = graph.places();
+    dead.retain(|path| tensors_at(graph, &places, path).iter().all(|param| !read.contains(param)));
 }
 
 /// What is in all of some sets.
@@ -281,6 +288,14 @@ mod tests {
             assert_eq!(texts(&plan, "rewrite").len(), 2);
             assert_eq!(trace.fired, []);
         }
+    }
+
+    #[test]
+    fn an_axis_that_is_scored_is_read_in_layers_that_are_dropped_too() {
+        let (_, trace) = optimized(|body| {
+            body.prune(&[1], 4).scored(&["hidden".to_string()], 3).cut("layers", &[0]).save("out");
+        });
+        assert_eq!(trace.fired, []);
     }
 
     #[test]

@@ -143,10 +143,10 @@ impl Sparsify {
 
     fn notes(&self, step: &StepScope<'_>) -> Vec<Diagnostic> {
         match self.amount {
-            Amount::Zeros(share) if share == 0.0 => {
+            Amount::Zeros(0.0) => {
                 vec![step.at(ClauseKind::To, &codes::NO_EFFECT, "no weight becomes zero")]
             }
-            Amount::Zeros(share) if share == 1.0 => {
+            Amount::Zeros(1.0) => {
                 vec![step.at(ClauseKind::To, &codes::LAYER_COLLAPSE, "every weight becomes zero")]
             }
             _ => Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use petgraph::stable_graph::StableDiGraph;
 
 use super::change::effect;
+use super::gain::gain;
 use super::key::key;
 use super::task::{Does, Entry, Expecting, Measuring, Need, Part, Rewriting, Saving, Storage, Task};
 use super::{Model, Plan, Step, TaskId};
@@ -132,6 +133,7 @@ impl Building {
             before: place.cost,
             after: step.cost,
             bound: step.lowering.bound,
+            gain: gain(self.plan.graph(place.version), &step.graph),
             notes: step.lowering.notes.clone(),
         });
         place.steps.push(number);

@@ -13,6 +13,7 @@ mod build;
 mod change;
 mod dot;
 mod effect;
+mod gain;
 mod json;
 mod key;
 mod needs;
@@ -37,7 +38,7 @@ pub use change::effect;
 pub use dot::dot;
 pub use effect::{Effect, Places, is_below};
 pub use json::json;
-pub use needs::{BLOCK, Held, Needs, changed, last_uses, needs, peak};
+pub use needs::{BLOCK, Held, Needs, changed, last_uses, needs, peak, read, tensors_at};
 pub use order::topological;
 pub use table::{aligned, cut, needs_text, table};
 pub use task::{Does, Entry, Expecting, Measuring, Need, Part, Rewriting, Saving, Storage, Task};
@@ -92,6 +93,8 @@ pub struct Step {
     pub before: Cost,
     pub after: Cost,
     pub bound: Option<CostBound>,
+    /// What it does beside costs, for people: `12 weights 2:4`.
+    pub gain: String,
     pub notes: Vec<Diagnostic>,
 }
 

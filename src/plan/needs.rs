@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::task::{Does, Need, Storage};
 use super::{Plan, TaskId};
-use crate::graph::{Graph, ParamId};
+use crate::graph::{self, Graph, ParamId};
 
 /// Tensors are read, changed and written in blocks of about so many bytes, one a thread.
 pub const BLOCK: u64 = 4 << 20;
@@ -96,14 +96,26 @@ impl Plan {
 /// The tensors of some sites and axes that are in a graph.
 pub fn changed(graph: &Graph, paths: &[String]) -> Vec<ParamId> {
     let places = graph.places();
-    let mut params = Vec::new();
-    for path in paths {
-        if let Some(site) = places.site(path) {
-            params.extend(graph.sites[site].views().map(|view| view.param));
-        }
-        if let Some(axis) = places.axis(path) {
-            params.extend(graph.carriers(axis));
-        }
+    let mut params: Vec<ParamId> = paths.iter().flat_map(|path| tensors_at(graph, &places, path)).collect();
+    params.sort_unstable();
+    params.dedup();
+    params
+}
+
+/// The tensors of a site, or those that carry an axis.
+pub fn tensors_at(graph: &Graph, places: &graph::Places, path: &str) -> Vec<ParamId> {
+    let of_site = places.site(path).into_iter().flat_map(|site| graph.sites[site].views());
+    let of_axis = places.axis(path).into_iter().flat_map(|axis| graph.carriers(axis));
+    of_site.map(|view| view.param).chain(of_axis).collect()
+}
+
+/// All tensors that somebody who reads sites and axes looks at; of layers and experts their members' too.
+pub fn read(graph: &Graph, paths: &[String]) -> Vec<ParamId> {
+    let places = graph.places();
+    let mut params = changed(graph, paths);
+    for axis in paths.iter().filter_map(|path| places.axis(path)) {
+        let is_member = |param: &graph::Param| param.name.members().any(|(of, _)| of == axis);
+        params.extend(graph.params.iter().filter(|(_, param)| is_member(param)).map(|(id, _)| id));
     }
     params.sort_unstable();
     params.dedup();

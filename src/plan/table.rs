@@ -3,6 +3,7 @@
 use super::{Needs, Plan, Step, needs};
 use crate::diagnostic::numbers::{self, Scale};
 use crate::graph::{Between, Cost};
+use crate::pass::{CostBound, CostMeasure};
 
 /// Longer texts are cut, so that a row stays on a line.
 const TEXT: usize = 48;
@@ -11,7 +12,7 @@ const TEXT: usize = 48;
 ///                                 params         MACs      bytes
 ///   input    models/minilm        22.7 M         1.43 G    90.9 MB
 /// 1 prune    heads, neurons …     15.0-16.1 M    0.86 G    60.0-64.1 MB   flops <= 1.71 G
-/// 2 sparsify weights …            same           same      same
+/// 2 sparsify weights …            same           same      same           12 weights 2:4
 /// ```
 pub fn table(plan: &Plan) -> String {
     let scales = Scales::of(&plan.model.cost);
@@ -70,12 +71,19 @@ fn row(step: &Step, scales: &Scales) -> [String; 7] {
         )
     };
     let [params, macs, bytes] = [next(), next(), next()];
-    let bound = step
-        .bound
-        .map_or(String::new(), |bound| format!("{} <= {}", bound.measure, numbers::count(bound.at_most)));
+    let bound = step.bound.map(|bound| format!("{} <= {}", bound.measure, at_most(bound)));
+    let gain = Some(step.gain.clone()).filter(|gain| !gain.is_empty());
+    let remark = bound.into_iter().chain(gain).collect::<Vec<_>>().join(", ");
     let rest = step.text.strip_prefix(step.verb).unwrap_or(&step.text).trim();
     let branch: String = step.branch.iter().map(|label| format!("{label}: ")).collect();
-    [step.number.to_string(), step.verb.into(), cut(&format!("{branch}{rest}")), params, macs, bytes, bound]
+    [step.number.to_string(), step.verb.into(), cut(&format!("{branch}{rest}")), params, macs, bytes, remark]
+}
+
+fn at_most(bound: CostBound) -> String {
+    match bound.measure {
+        CostMeasure::Bytes => numbers::bytes(bound.at_most),
+        _ => numbers::count(bound.at_most),
+    }
 }
 
 /// One scale a column, the input's, so that rows compare at sight.

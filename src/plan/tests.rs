@@ -85,7 +85,7 @@ fn the_table_shows_costs_after_each_step() {
     let lines = [
         "                                params   MACs     bytes",
         "  input models/toy, 16 tokens   328      4.42 K   1.31 KB",
-        "1 halve it                      same     same     same",
+        "1 halve it                      same     same     same      1 weight 1:2",
         "2 cut   it                      184      2.37 K   0.74 KB",
     ];
     assert_eq!(table(&plan).lines().collect::<Vec<_>>(), lines);

@@ -171,7 +171,8 @@ impl Body {
         self.scored(&axes, keep)
     }
 
-    fn scored(&mut self, axes: &[String], keep: usize) -> &mut Self {
+    /// Keeps the elements of most weight.
+    pub fn scored(&mut self, axes: &[String], keep: usize) -> &mut Self {
         self.step("prune", |graph| {
             let stay = axes.iter().map(|path| (path.clone(), Stay::Some(Extent::exact(keep)))).collect();
             let score = ScoreElements { criterion: Arc::new(Sum), axes: axes.to_vec() };

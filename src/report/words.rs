@@ -30,7 +30,8 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Share => share(value),
         Unit::Bytes if is_whole(value) => bytes(value as u64),
-        Unit::Count if is_whole(value) => count(value as u64),
+        // A bound may be a share of a count: from a thousand on nobody reads its decimals.
+        Unit::Count if is_whole(value) || value >= 1000.0 => count(value as u64),
         Unit::Bytes | Unit::Count => plain(value),
     }
 }
@@ -178,5 +179,6 @@ mod tests {
         assert_eq!(value(Unit::Share, 0.5), "50 %");
         assert_eq!(value(Unit::Bytes, 90_900_000.0), "90.9 MB");
         assert_eq!(value(Unit::Count, 12.3456), "12.3456");
+        assert_eq!(value(Unit::Count, 120_816_230.4), "121 M");
     }
 }

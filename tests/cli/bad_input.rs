@@ -112,3 +112,37 @@ fn a_model_that_is_not_there_is_told_at_the_line_that_names_it() {
     );
     assert!(Path::new(&place.path("modell")).is_dir());
 }
+
+#[test]
+fn a_weight_that_is_not_a_number_stops_the_run_and_leaves_nothing() {
+    let place = place();
+    let mut bytes = weights(&place);
+    let last = bytes.len() - 2;
+    // Every f16 of the last tensors: a pattern of NaN.
+    bytes[last - 2 * 100_000..].fill(0x7f);
+    place.write("model/model.safetensors", &bytes);
+    place.write(
+        "x.tamis",
+        "model input = \"model\"\nsparsify weights of layers[*] to 2:4\nsave \"made/out\"\n",
+    );
+    let ran = place.tamis("run x.tamis").fails(3, "weights-not-finite");
+    assert!(ran.stderr.contains("`layers[3].mlp."), "the weight is named: {}", ran.stderr);
+    assert!(!place.path("made").exists(), "{:?}", place.names("."));
+    assert_eq!(weights(&place), bytes);
+}
+
+#[test]
+fn flipped_bits_of_weights_are_other_weights() {
+    let place = place();
+    let mut bytes = weights(&place);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    place.write("model/model.safetensors", &bytes);
+    place.tamis("run x.tamis").fine();
+    let diff = place.tamis("diff models/bert-eras model --format json").fine().json();
+    let changed =
+        diff["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["change"]["kind"] != "same");
+    assert_eq!(changed.count(), 1);
+    // The output says what it was made from, so that the good model is told from the bad one.
+    assert_eq!(place.tamis("verify out --model models/bert-eras --format json").json()["input"], "changed");
+}

@@ -8,6 +8,6 @@ mod runs;
 mod stopped;
 mod usage;
 
-#[expect(dead_code, reason = "sizes of published models are for other users")]
 #[path = "../support/checkpoint.rs"]
+#[expect(dead_code, reason = "other tests make other models")]
 mod support;

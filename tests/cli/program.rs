@@ -61,6 +61,8 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
         command.args(arguments).current_dir(self.dir.path());
         command.env("HOME", self.dir.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        // A plan says how much memory it takes, which grows with the number of threads.
+        command.env("RAYON_NUM_THREADS", "2");
         for name in ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

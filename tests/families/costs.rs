@@ -52,6 +52,14 @@ fn macs_grow_with_the_square_of_the_tokens_and_with_the_batch() {
     assert_eq!(llama.cost(3).flops().known(), Some(6 * one));
 }
 
+#[test]
+fn a_table_of_positions_bounds_the_tokens() {
+    assert_eq!(published("bert-base-uncased", &[]).most_tokens(), Some(512));
+    assert_eq!(published("roberta-base", &[]).most_tokens(), Some(512), "of 514 two are padding's");
+    assert_eq!(published("Llama-2-7b-hf", &[]).most_tokens(), None);
+    assert_eq!(published("vit-base-patch16-224", &[]).most_tokens(), None);
+}
+
 /// The OPTIN card's cost of a head and of a neuron of BERT-base at 128 tokens.
 #[test]
 fn a_head_and_a_neuron_cost_what_the_cards_say() {

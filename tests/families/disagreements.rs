@@ -41,6 +41,8 @@ fn weights_of_integers_are_refused() {
     let mut saved = class("LlamaForCausalLM");
     saved.add("model.norm.weight", "I64", &[8]);
     assert_snapshot!(saved.graph().unwrap_err());
+    saved.tensors.values_mut().for_each(|(dtype, _)| *dtype = "I64".into());
+    assert_snapshot!(saved.graph().unwrap_err());
 }
 
 #[test]

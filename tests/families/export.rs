@@ -45,7 +45,7 @@ fn keep(graph: &mut Graph, role: Role, keep: usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(5))]
 
     #[test]
     fn a_config_that_can_say_a_graph_gives_its_tensors(

@@ -31,7 +31,7 @@ fn with_a_place_its_matrices_and_their_biases_are() {
 #[test]
 fn values_are_rounded_once() {
     // Half way between 1 and the next number of bf16, and just above.
-    let model = linears(DType::F64, &[("up", [1, 2], &[1.003_906_25, 1.003_906_4])]);
+    let model = linears(DType::F64, &[("up", [1, 2], &[1.0 + 0.003_906_25, 1.003_906_4])]);
     assert_eq!(run(&model, "cast weights to bf16").matrix("up"), [1.0, 1.007_812_5]);
     let same = run(&linears(DType::F32, &[("up", [1, 2], &[1.5, -0.0])]), "cast weights to f32");
     assert_eq!(same.notes(), ["no-effect"]);
