@@ -88,7 +88,8 @@ fn check_elsewhere(case: &mut Case, expected: &[Block], found: &[Diagnostic], so
 }
 
 /// Models of `tests/suite/models`, and the files of one case.
-struct Toys {
+#[derive(Default)]
+pub struct Toys {
     files: BTreeMap<String, String>,
 }
 
