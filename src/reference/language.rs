@@ -105,8 +105,7 @@ fn params() -> String {
 }
 
 fn readers(registry: &Registry) -> String {
-    let row =
-        |spec: &&'static ReaderSpec| [format!("`{}`", spec.name), one_line(summary(spec.doc)).to_string()];
+    let row = |spec: &&'static ReaderSpec| [format!("`{}`", spec.name), one_line(summary(spec.doc)).clone()];
     let readers = table(["reader", "reads"], &registry.readers.iter().map(row).collect::<Vec<_>>());
     let is_used = all_types(registry).contains_key("data");
     let unused = if is_used { "" } else { "No criterion and no measure of this version takes data." };

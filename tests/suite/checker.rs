@@ -55,7 +55,7 @@ fn split(found: Diagnostics, recipe: SourceId, text: &str) -> (Diagnostics, Vec<
     for diagnostic in found {
         match &diagnostic.place {
             Some(place) if place.span.source == recipe && place.span.start < text.len() => {
-                here.push(diagnostic)
+                here.push(diagnostic);
             }
             _ => elsewhere.push(diagnostic),
         }

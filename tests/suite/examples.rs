@@ -24,7 +24,7 @@ fn every_example_of_the_reference_checks() {
             let on = |model: &&str| {
                 fault(&format!("model input = \"models/{model}\"\n{step}\nsave \"out\"\n")).is_none()
             };
-            if !MODELS.iter().any(|model| on(model)) {
+            if !MODELS.iter().any(on) {
                 faults.push(format!("{owner}: on no model: {step}"));
             }
         }
