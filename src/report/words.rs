@@ -36,11 +36,11 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
     }
 }
 
-/// What was measured and its bound; in full where both would read the same.
+/// What was measured and its bound; in full where a bound that failed would read as one that held.
 pub(super) fn compared(expectation: &Expectation) -> (String, String) {
     let Expectation { unit, value: measured, bound, .. } = *expectation;
     let (left, right) = (value(unit, measured), value(unit, bound));
-    if left == right && measured != bound { (plain(measured), plain(bound)) } else { (left, right) }
+    if left == right && !expectation.held { (plain(measured), plain(bound)) } else { (left, right) }
 }
 
 /// What a step did, a sentence each, without their stops.
@@ -145,7 +145,8 @@ fn is_whole(value: f64) -> bool {
 }
 
 fn plain(value: f64) -> String {
-    if is_whole(value) { format!("{value}") } else { format!("{value:.4}") }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]
