@@ -66,6 +66,8 @@ pub struct Session {
     pub diagnostics: Diagnostics,
     /// The answer tells the diagnostics itself.
     pub told: bool,
+    /// How many of the diagnostics were told already.
+    shown: usize,
     /// The answer is that something is not as it should be: exit code 1.
     pub wrong: bool,
 }
@@ -77,6 +79,7 @@ impl Session {
             files: Files::new(tamis::REGISTRY.families),
             diagnostics: Diagnostics::new(),
             told: false,
+            shown: 0,
             wrong: false,
         }
     }
@@ -102,6 +105,15 @@ impl Session {
         RecipeText { text: source.text().to_owned(), doc, used }
     }
 
+    /// Says on standard error what was found since it was last said: before work that takes long, and in the end.
+    pub fn tell(&mut self) {
+        let mut new = Diagnostics::new();
+        new.extend(self.diagnostics.iter().skip(self.shown).cloned());
+        self.shown = self.diagnostics.len();
+        let style = terminal::style(&io::stderr());
+        terminal::write_err(&diagnostic::human(&new, &self.sources, style));
+    }
+
     /// Prints the answer, then what is wrong, and says the exit code.
     pub fn finish(mut self, answered: Result<Answer, Diagnostics>, format: Format) -> u8 {
         let answer = match answered {
@@ -113,8 +125,7 @@ impl Session {
         };
         let written = answer.map_or(Ok(()), |answer| terminal::write_out(&self.printed(answer)));
         if !self.told {
-            let style = terminal::style(&io::stderr());
-            terminal::write_err(&diagnostic::human(&self.diagnostics, &self.sources, style));
+            self.tell();
         }
         match written {
             Ok(()) => self.exit_code(),

@@ -15,6 +15,7 @@ use super::terminal;
 /// Check recipes against their model's config and headers; no weights are read
 #[derive(Debug, clap::Args)]
 pub struct Check {
+    /// Recipe files
     #[arg(required = true, value_name = "RECIPE")]
     recipes: Vec<PathBuf>,
     #[command(flatten)]
@@ -24,6 +25,7 @@ pub struct Check {
     /// Tell what the model costs after each step
     #[arg(long)]
     cost: bool,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json", "sarif"]))]
     pub format: Format,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tamis::compare::{self, Change, Comparison, Model, TensorChange, TensorSide, Totals};
+use tamis::compare::{self, AxisChange, Change, Comparison, Model, TensorChange, TensorSide, Totals};
 use tamis::diagnostic::numbers::{bytes, count, share, things};
 use tamis::diagnostic::{Diagnostic, Diagnostics};
 use tamis::graph::Graph;
@@ -15,8 +15,10 @@ use super::table::{Align, table};
 /// Compare two models: costs, axes, and every tensor
 #[derive(Debug, clap::Args)]
 pub struct Diff {
+    /// A directory, or a name in the local Hugging Face cache
     #[arg(value_name = "A")]
     a: PathBuf,
+    /// The one to compare with it
     #[arg(value_name = "B")]
     b: PathBuf,
     #[command(flatten)]
@@ -24,6 +26,7 @@ pub struct Diff {
     /// List the tensors that are the same too
     #[arg(long)]
     all: bool,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }
@@ -62,12 +65,7 @@ impl Diff {
     fn text(&self, compared: &Comparison) -> String {
         let mut text = totals(&self.a, &self.b, &compared.totals);
         if !compared.axes.is_empty() {
-            let rows = compared.axes.iter().map(|axis| {
-                let [a, b] =
-                    axis.extents.map(|extent| extent.map_or("none".into(), |extent| extent.to_string()));
-                [format!("  {}", axis.path), format!("{a} -> {b}")]
-            });
-            text.push_str(&format!("\naxes\n{}", table(rows, [Align::Left, Align::Left])));
+            text.push_str(&format!("\naxes\n{}", table(axes(&compared.axes), [Align::Left, Align::Left])));
         }
         text.push_str(&format!("\n{}\n", kinds(&compared.tensors)));
         let told = compared.tensors.iter().filter(|tensor| self.all || tensor.change != Change::Same);
@@ -128,6 +126,42 @@ fn change(a: u64, b: u64) -> String {
         _ if b > a => format!("+{}", share(b as f64 / a as f64 - 1.0)),
         _ => format!("-{}", share(1.0 - b as f64 / a as f64)),
     }
+}
+
+/// A line an axis; those of all layers are one: `layers[*].mlp.neurons  1536 -> 536..=880 in 30 places`.
+fn axes(changes: &[AxisChange]) -> Vec<[String; 2]> {
+    let mut groups: Vec<(String, Vec<&AxisChange>)> = Vec::new();
+    for change in changes {
+        let name = starred(&change.path);
+        let like = |group: &&mut (String, Vec<&AxisChange>)| {
+            group.0 == name
+                && group.1[0].extents.map(|it| it.is_some()) == change.extents.map(|it| it.is_some())
+        };
+        match groups.iter_mut().find(like) {
+            Some((_, group)) => group.push(change),
+            None => groups.push((name, vec![change])),
+        }
+    }
+    let range = |group: &[&AxisChange], side: usize| {
+        let extents = || group.iter().filter_map(|change| change.extents[side]);
+        match (extents().min(), extents().max()) {
+            (Some(least), Some(most)) if least < most => format!("{least}..={most}"),
+            (Some(extent), _) => extent.to_string(),
+            _ => "none".into(),
+        }
+    };
+    let row = |(name, group): (String, Vec<&AxisChange>)| {
+        let name = if let [only] = group.as_slice() { only.path.clone() } else { name };
+        let places = if group.len() == 1 { String::new() } else { format!(" in {} places", group.len()) };
+        [format!("  {name}"), format!("{} -> {}{places}", range(&group, 0), range(&group, 1))]
+    };
+    groups.into_iter().map(row).collect()
+}
+
+/// `layers[*].mlp.neurons` of `layers[3].mlp.neurons`.
+fn starred(path: &str) -> String {
+    let parts = path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
+    parts.collect::<Vec<_>>().join("[*]")
 }
 
 /// `tensors: 101, of which 65 the same, 36 with other values`

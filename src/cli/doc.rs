@@ -11,6 +11,7 @@ use super::answer::{Answer, Format, Session};
 pub struct Doc {
     /// A verb, noun, criterion, measure, statement, clause, type or family
     name: Option<String>,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use tamis::check::{Measuring, TypedMeasure};
 use tamis::diagnostic::numbers::{bytes, count, share};
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
-use tamis::graph::SiteId;
+use tamis::graph::{Between, SiteId};
 use tamis::pass::Unit;
 use tamis::source::Source;
 use tamis::weights::Version;
@@ -19,6 +19,7 @@ use super::table::{Align, table};
 /// Measure a model
 #[derive(Debug, clap::Args)]
 pub struct Eval {
+    /// A directory, a name in the local Hugging Face cache, or a `config.json`
     #[arg(value_name = "MODEL")]
     model: PathBuf,
     /// What to measure, as in a recipe: `params`, `zeros of layers[*].mlp`
@@ -29,6 +30,7 @@ pub struct Eval {
     data: Option<String>,
     #[command(flatten)]
     size: InputSize,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }
@@ -52,7 +54,7 @@ impl Eval {
         let places = model.graph.places();
         let mut taken = Vec::new();
         for measure in &measures {
-            let known = measure.measure.of_cost(&model.cost).and_then(|between| between.known());
+            let known = measure.measure.of_cost(&model.cost).and_then(Between::known);
             let value = match (&version, known) {
                 (None, Some(known)) => known as f64,
                 (None, None) => return Err(no_weights(&self.model, measure).into()),

@@ -10,6 +10,7 @@ use super::answer::{Answer, Format, Session};
 pub struct Explain {
     /// The word in brackets behind `error`: `unknown-verb`
     code: Option<String>,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }

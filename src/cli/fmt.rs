@@ -14,11 +14,13 @@ use super::answer::{Answer, Format, Session};
 /// Write recipes in canonical layout; `-` is standard input
 #[derive(Debug, clap::Args)]
 pub struct Fmt {
+    /// Recipe files, or `-`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Change nothing; name the files that are not formatted, and exit with 1 if there are any
     #[arg(long)]
     check: bool,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }

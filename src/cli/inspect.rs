@@ -19,6 +19,7 @@ pub struct Inspect {
     config: Option<PathBuf>,
     #[command(flatten)]
     size: InputSize,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }

@@ -40,8 +40,9 @@ fn is_ignored(signal: libc::c_int) -> bool {
 }
 
 impl Held {
-    /// From now on a signal removes what is unfinished of these outputs, and then does what it does by default.
-    pub fn take_back(self, outputs: Vec<PathBuf>) {
+    /// From now on a signal removes what is unfinished of these outputs, and a directory that nobody is to see; then it
+    /// does what it does by default.
+    pub fn take_back(self, outputs: Vec<PathBuf>, hidden: Option<PathBuf>) {
         thread::spawn(move || {
             let mut signal = 0;
             // SAFETY: the set was initialised by `hold`, and `signal` outlives the call.
@@ -50,7 +51,10 @@ impl Held {
             }
             terminal::write_err("stopped: outputs that were not finished are taken back\n");
             // Other threads go on for a moment and may make a file while its directory is being removed.
-            (0..3).for_each(|_| outputs.iter().for_each(|output| discard(output)));
+            for _ in 0..3 {
+                outputs.iter().for_each(|output| discard(output));
+                let _ = hidden.as_ref().map(std::fs::remove_dir_all);
+            }
             // SAFETY: as above; the default action of these signals ends the process.
             unsafe {
                 libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const self.0, std::ptr::null_mut());

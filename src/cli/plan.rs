@@ -13,6 +13,7 @@ use super::settings::{ConfigArgument, RecipeArguments};
 /// Show what a recipe will do: costs after each step, tasks, what they take; no weights are read
 #[derive(Debug, clap::Args)]
 pub struct PlanCommand {
+    /// A recipe file
     #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
     #[command(flatten)]
@@ -25,6 +26,7 @@ pub struct PlanCommand {
     /// Leave the tasks as the recipe says them
     #[arg(long)]
     no_optimize: bool,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json", "dot"]))]
     pub format: Format,
 }

@@ -19,6 +19,7 @@ use super::settings::RecipeArguments;
 /// Compress a model
 #[derive(Debug, clap::Args)]
 pub struct Run {
+    /// A recipe file
     #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
     #[command(flatten)]
@@ -38,6 +39,7 @@ pub struct Run {
     /// Do the tasks as the recipe says them; the result is the same
     #[arg(long)]
     no_optimize: bool,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }
@@ -55,7 +57,8 @@ impl Run {
             cache: if self.no_cache { None } else { default_cache() },
             license: session.files.license(&typed.model.path),
         };
-        signals.take_back(plan.saves().map(|(_, saving)| saving.path.clone()).collect());
+        session.tell();
+        signals.take_back(plan.saves().map(|(_, saving)| saving.path.clone()).collect(), None);
         let outcome = tamis::run(&plan, order, &Bars::default())?;
         session.diagnostics.extend(outcome.unmet);
         Ok(self.answer(&outcome.saved))

@@ -11,7 +11,7 @@ use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
 use tamis::provenance::{Lock, LockedFile, Statement};
 
 use super::answer::{Answer, Format, Session};
-use super::rerun::rerun;
+use super::rerun::{Again, rerun};
 
 pub const STATEMENT: &str = "provenance.json";
 const LOCK: &str = "tamis.lock";
@@ -19,6 +19,7 @@ const LOCK: &str = "tamis.lock";
 /// Compare an output with its provenance
 #[derive(Debug, clap::Args)]
 pub struct Verify {
+    /// An output of `tamis run`
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Run the recipe again, into a directory that is removed afterwards, and compare bit for bit
@@ -27,6 +28,7 @@ pub struct Verify {
     /// Where the input model is now, where it is not where it was
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// The form of the answer
     #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json"]))]
     pub format: Format,
 }
@@ -42,6 +44,7 @@ pub struct Claim {
 
 impl Verify {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
+        let again = self.rerun.then(|| Again::beside(&self.dir));
         let claim = self.claim()?;
         let files = claim.statement.subject.len();
         session.diagnostics.extend(claim.compare()?);
@@ -53,8 +56,8 @@ impl Verify {
         if input == Input::Same {
             text.push_str(&format!("; made from {}, which is unchanged", claim.model.display()));
         }
-        if self.rerun {
-            let differing = rerun(&claim, session)?;
+        if let Some(again) = &again {
+            let differing = rerun(&claim, session, again)?;
             if differing.is_empty() {
                 text.push_str("; made again with the same bytes");
             }
@@ -111,7 +114,20 @@ impl Input {
     }
 }
 
+/// Files that name the place of the model. They differ where it is elsewhere now.
+const NAMING_THE_MODEL: [&str; 4] = ["README.md", "report.html", "report.json", LOCK];
+
 impl Claim {
+    /// Whether the model is still at the place that the lock names.
+    pub fn in_place(&self) -> bool {
+        self.model == Path::new(&self.lock.model.path)
+    }
+
+    /// What a second run has to make again.
+    pub fn reproducible(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.subjects().filter(|(name, _)| self.in_place() || !NAMING_THE_MODEL.contains(name))
+    }
+
     /// What the statement says of each file but itself, by name.
     pub fn subjects(&self) -> impl Iterator<Item = (&str, &str)> {
         self.statement

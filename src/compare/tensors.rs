@@ -87,6 +87,9 @@ fn count(models: [Model<'_>; 2], pair: &Pair<'_>, at: usize) -> Result<Counts, D
         let Some(stored) = pair.stored[side] else { continue };
         let size = stored.dtype.size();
         let elements = (stored.bytes as usize / size).saturating_sub(at).min(BLOCK);
+        if elements == 0 {
+            continue;
+        }
         block.resize(elements * size, 0);
         models[side].checkpoint.read_at(stored, (at * size) as u64, block)?;
         if stored.dtype.is_float() {
@@ -148,12 +151,57 @@ fn unfit(error: TensorError) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use super::by_number;
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::{Checkpoint, Existing, OutputDir, TensorSpec};
 
     #[test]
     fn numbers_in_names_count_as_numbers() {
         let mut names = ["x.10.b", "x.2.b", "w", "x.2.a", "x.norm"];
         names.sort_by_key(|name| by_number(name));
         assert_eq!(names, ["w", "x.norm", "x.2.a", "x.2.b", "x.10.b"]);
+    }
+
+    /// A checkpoint of f32 tensors.
+    fn checkpoint(dir: &Path, tensors: &[(&str, &[usize], Vec<f32>)]) -> Checkpoint {
+        let output = OutputDir::create(dir, Existing::Refuse, &[]).unwrap();
+        let spec = |(name, shape, _): &(&str, &[usize], Vec<f32>)| TensorSpec {
+            name: (*name).into(),
+            dtype: DType::F32,
+            shape: shape.to_vec(),
+        };
+        let files = output.tensors(&tensors.iter().map(spec).collect::<Vec<_>>(), None).unwrap();
+        for (at, (_, _, values)) in tensors.iter().enumerate() {
+            files.write_at(at, 0, bytemuck::cast_slice(values)).unwrap();
+        }
+        drop(files);
+        output.put("config.json", b"{}").unwrap();
+        output.finish().unwrap();
+        Checkpoint::open(dir).unwrap()
+    }
+
+    #[test]
+    fn sums_go_over_blocks_and_shapes_may_differ() {
+        const LONG: usize = BLOCK + 1000;
+        let dir = tempfile::tempdir().unwrap();
+        let mut changed = vec![1.0; LONG];
+        // In the second block: two ones are gone, another is three.
+        changed[LONG - 3..].copy_from_slice(&[0.0, 0.0, 3.0]);
+        let a = [
+            ("same", &[2][..], vec![1.0, 0.0]),
+            ("x", &[LONG][..], vec![1.0; LONG]),
+            ("y", &[LONG], vec![0.0; LONG]),
+        ];
+        let b =
+            [("same", &[2][..], vec![1.0, 0.0]), ("x", &[LONG][..], changed), ("y", &[3][..], vec![0.0; 3])];
+        let (a, b) = (checkpoint(&dir.path().join("a"), &a), checkpoint(&dir.path().join("b"), &b));
+        let model = |checkpoint| Model { checkpoint, graph: None };
+        let found = compare(model(&a), model(&b)).unwrap();
+        let zeros = |at: usize| found[at].sides.each_ref().map(|side| side.as_ref().unwrap().zeros.unwrap());
+        assert_eq!((found[0].change, zeros(0)), (Change::Same, [1, 1]));
+        let relative = Some((6.0 / LONG as f64).sqrt());
+        assert_eq!((found[1].change, zeros(1)), (Change::Values { relative }, [0, 2]));
+        assert_eq!((found[2].change, zeros(2)), (Change::Shape, [LONG as u64, 3]));
     }
 }

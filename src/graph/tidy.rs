@@ -33,7 +33,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    
+
     use crate::graph::{Bias, Builder, Role, Size};
     use crate::tensor::DType;
 

@@ -36,11 +36,25 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
     }
 }
 
-/// What was measured and its bound; in full where a bound that failed would read as one that held.
+/// What was measured and its bound; in full where both would read the same.
 pub(super) fn compared(expectation: &Expectation) -> (String, String) {
     let Expectation { unit, value: measured, bound, .. } = *expectation;
     let (left, right) = (value(unit, measured), value(unit, bound));
-    if left == right && !expectation.held { (plain(measured), plain(bound)) } else { (left, right) }
+    if left == right && measured != bound {
+        (exact(unit, measured), exact(unit, bound))
+    } else {
+        (left, right)
+    }
+}
+
+/// With as many digits as tell two close values apart.
+fn exact(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Share => format!("{:.4} %", value * 100.0),
+        // A bound may be a share of a count.
+        Unit::Bytes | Unit::Count if value >= 1000.0 => format!("{:.0}", value.floor()),
+        Unit::Bytes | Unit::Count => plain(value),
+    }
 }
 
 /// What a step did, a sentence each, without their stops.

@@ -191,6 +191,25 @@ fn a_run_with_params_and_used_files_is_made_again_from_its_output_alone() {
 }
 
 #[test]
+fn shards_are_made_again_and_a_model_may_have_moved() {
+    let place = Place::with(QUICK);
+    fs::create_dir(place.path("model")).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(place.path("models/bert-eras").join(name), place.path("model").join(name)).unwrap();
+    }
+    place.tamis("run x.tamis --model model --shard-size 600KB").fine();
+    let shards = |name: &String| name.ends_with(".safetensors");
+    assert_eq!(place.names("out/quick").into_iter().filter(shards).count(), 3);
+    place.tamis("verify out/quick --rerun").fine();
+    fs::rename(place.path("model"), place.path("moved")).unwrap();
+    assert_eq!(place.tamis("verify out/quick --format json").fine().json()["input"], "gone");
+    place.tamis("verify out/quick --rerun").fails(3, "model-missing");
+    let moved = place.tamis("verify out/quick --rerun --model moved").fine().stdout;
+    assert!(moved.ends_with("; made again with the same bytes\n"), "{moved}");
+    assert_eq!(place.names("out"), ["quick"]);
+}
+
+#[test]
 fn what_was_found_out_is_kept_from_run_to_run() {
     let recipe = "model input = \"models/bert-eras\"\nprune neurons of layers[*] keep 50%\nsave \"out\"\n";
     let place = Place::with(recipe);
