@@ -159,7 +159,8 @@ fn is_whole(value: f64) -> bool {
 }
 
 fn plain(value: f64) -> String {
-    if is_whole(value) { format!("{value}") } else { format!("{value:.4}") }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]
