@@ -63,25 +63,21 @@ impl Checker<'_> {
     }
 
     fn header(&mut self, recipe: &ast::Recipe) -> (Option<String>, Vec<(String, String)>) {
-        let mut found: Option<(Span, String, Vec<(String, String)>)> = None;
-        for statement in &recipe.statements {
-            let ast::StatementKind::Header { name, fields } = &statement.kind else { continue };
-            if let Some((first, ..)) = &found {
-                let diagnostic =
-                    Diagnostic::at(&codes::MISPLACED_STATEMENT, statement.span, "a second header");
-                let diagnostic = diagnostic.label(*first, "the first");
-                self.report(diagnostic);
-                continue;
-            }
-            let title = name.literal().unwrap_or_default().to_string();
-            let fields = fields.iter().flat_map(|record| &record.fields).filter_map(|field| {
-                let value = self.evaluate(&field.value)?;
-                Some((field.name.text.clone(), shown(&value.kind)?))
-            });
-            let fields = fields.collect();
-            found = Some((statement.span, title, fields));
+        let mut headers = recipe.statements.iter().filter_map(|statement| match &statement.kind {
+            ast::StatementKind::Header { name, fields } => Some((statement.span, name, fields)),
+            _ => None,
+        });
+        let Some((first, name, fields)) = headers.next() else { return (None, Vec::new()) };
+        for (span, ..) in headers {
+            let diagnostic = Diagnostic::at(&codes::MISPLACED_STATEMENT, span, "a second header");
+            self.report(diagnostic.label(first, "the first"));
         }
-        found.map_or((None, Vec::new()), |(_, title, fields)| (Some(title), fields))
+        let title = name.literal().unwrap_or_default().to_string();
+        let fields = fields.iter().flat_map(|record| &record.fields).filter_map(|field| {
+            let value = self.evaluate(&field.value)?;
+            Some((field.name.text.clone(), shown(&value.kind)?))
+        });
+        (Some(title), fields.collect())
     }
 
     /// `measure at { … }` holds for the whole recipe, wherever it stands.

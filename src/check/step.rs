@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::select::Selected;
 use super::{Change, Checker, State, TypedStep};
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
-use crate::graph::{Between, Cost, Graph, Sparsity};
+use crate::graph::{Between, Cost, Graph, Site, SiteId, Sparsity};
 use crate::pass::{
     Bound, CostBound, CostMeasure, Lowering, Pass, PassSpec, StepScope, Target, Value, ValueKind,
 };
@@ -56,14 +56,14 @@ impl Checker<'_> {
         }
         let mut graph = (*state.graph).clone();
         for stage in &lowering.stages {
-            let before = graph.clone();
+            let before = patterns(&graph);
             stage.rewrite.effect(&mut graph);
             if !stage.rewrite.releases() {
                 self.refuse_undoing(&before, &graph, step)?;
             }
         }
         self.remember_changes(&state.graph, &graph, step.span);
-        self.remember_patterns(&graph, step.span);
+        self.remember_patterns(&state.graph, &graph, step.span);
         state.bounds.extend(lowering.bound);
         state.graph = Arc::new(graph);
         state.cost = bounded(state.graph.cost(self.at?.batch), &state.bounds);
@@ -78,15 +78,15 @@ impl Checker<'_> {
     }
 
     /// A pattern that an earlier step made has to hold in the result: a step that ends it is an error.
-    fn refuse_undoing(&mut self, before: &Graph, after: &Graph, step: &ast::Step) -> Option<()> {
-        let undone = before.sites.iter().find_map(|(id, site)| {
-            let now = after.sites.get(id)?;
-            match site.sparsity {
-                Some(Sparsity::Pattern { keep, of }) if now.sparsity.is_none() => {
-                    Some((before.tree.path(site.node), keep, of))
-                }
-                _ => None,
-            }
+    fn refuse_undoing(
+        &mut self,
+        before: &[(SiteId, usize, usize)],
+        after: &Graph,
+        step: &ast::Step,
+    ) -> Option<()> {
+        let undone = before.iter().find_map(|&(id, keep, of)| {
+            let site = after.sites.get(id)?;
+            site.sparsity.is_none().then(|| (after.tree.path(site.node), keep, of))
         });
         let Some((path, keep, of)) = undone else { return Some(()) };
         let message = format!("this step undoes {keep}:{of} in `{path}`");
@@ -99,9 +99,10 @@ impl Checker<'_> {
         None
     }
 
-    fn remember_patterns(&mut self, graph: &Graph, span: Span) {
-        for (_, site) in graph.sites.iter() {
-            if let Some(Sparsity::Pattern { .. }) = site.sparsity {
+    fn remember_patterns(&mut self, before: &Graph, graph: &Graph, span: Span) {
+        for (id, site) in graph.sites.iter() {
+            let was = before.sites.get(id).and_then(|site| site.sparsity);
+            if matches!(site.sparsity, Some(Sparsity::Pattern { .. })) && was != site.sparsity {
                 self.patterns.entry(graph.tree.path(site.node)).or_insert(span);
             }
         }
@@ -218,6 +219,15 @@ impl Checker<'_> {
         self.adopt(found);
         pass.filter(|_| !refused)
     }
+}
+
+/// Sites with an N:M pattern.
+fn patterns(graph: &Graph) -> Vec<(SiteId, usize, usize)> {
+    let pattern = |(id, site): (SiteId, &Site)| match site.sparsity {
+        Some(Sparsity::Pattern { keep, of }) => Some((id, keep, of)),
+        _ => None,
+    };
+    graph.sites.iter().filter_map(pattern).collect()
 }
 
 /// Written clauses, evaluated.

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_known_code_has_a_page_under_its_own_name() {
         let page = explain("syntax").expect("the code exists");
-        assert!(page.starts_with("error[syntax]\n\nA statement"), "{page}");
+        assert!(page.starts_with("error[syntax]\n\nThe text"), "{page}");
     }
 
     #[test]

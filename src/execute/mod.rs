@@ -30,6 +30,9 @@ use crate::checkpoint::{Existing, Family};
 use crate::diagnostic::Diagnostic;
 use crate::provenance::Provenance;
 
+/// Makes further files of an output from what was done.
+pub type Pages<'a> = dyn Fn(&Provenance) -> Vec<(String, Vec<u8>)> + Sync + 'a;
+
 /// What a run is given beside its plan.
 pub struct Options<'a> {
     /// To read the model and, at the end, what was written.
@@ -40,7 +43,7 @@ pub struct Options<'a> {
     /// Where findings are kept; nothing is kept without.
     pub cache: Option<PathBuf>,
     /// Further files of an output, by name: the report and the card for people.
-    pub pages: &'a (dyn Fn(&Provenance) -> Vec<(String, Vec<u8>)> + Sync),
+    pub pages: &'a Pages<'a>,
 }
 
 /// The recipe as it was read.

@@ -34,7 +34,7 @@ impl Rule for DropDeadWork {
         match plan.sweep_unused() {
             0 => {}
             unused => {
-                fired.push(Fired::new(format!("{} that no output needs", numbers::things(unused, "task"))))
+                fired.push(Fired::new(format!("{} that no output needs", numbers::things(unused, "task"))));
             }
         }
         fired

@@ -269,7 +269,7 @@ pub fn word<'w>(value: &Value, choices: &'w [&'static str], expected: &str) -> R
 
 /// Declares an enum of words as an argument type.
 ///
-/// ```ignore
+/// ```text
 /// choice! {
 ///     /// Where weights compete with each other.
 ///     pub enum Scope("a scope") { Tensor = "tensor", Global = "global" }

@@ -52,7 +52,8 @@ pub struct CriterionSpec {
 
 /// The first sentence of a doc text.
 pub fn summary(doc: &str) -> &str {
-    let end = doc.find(". ").or_else(|| doc.find(".\n")).map_or(doc.len(), |at| at + 1);
+    let end =
+        [". ", ".\n"].into_iter().filter_map(|stop| doc.find(stop)).min().map_or(doc.len(), |at| at + 1);
     doc[..end].trim()
 }
 

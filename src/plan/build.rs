@@ -138,10 +138,7 @@ impl Building {
         });
         place.steps.push(number);
         place.cost = step.cost;
-        let (last, first) = match step.lowering.stages.split_last() {
-            Some((last, first)) => (last, first),
-            None => return,
-        };
+        let Some((last, first)) = step.lowering.stages.split_last() else { return };
         let mut graph = Arc::clone(self.plan.graph(place.version));
         for stage in first {
             graph = effect(&graph, stage.rewrite.as_ref());

@@ -198,13 +198,13 @@ impl Body {
 
     /// Zeroes the smaller of each two inputs.
     pub fn halve(&mut self, sites: &[&str]) -> &mut Self {
-        let sites = sites.iter().map(|site| site.to_string()).collect();
+        let sites = sites.iter().map(|&site| site.to_owned()).collect();
         self.step("halve", |_| vec![Stage { work: Vec::new(), rewrite: Arc::new(Halve { sites }) }])
     }
 
     /// Factors weights to rank 2.
     pub fn factor(&mut self, sites: &[&str]) -> &mut Self {
-        let sites = sites.iter().map(|site| site.to_string()).collect();
+        let sites = sites.iter().map(|&site| site.to_owned()).collect();
         self.step("factor", |_| vec![Stage { work: Vec::new(), rewrite: Arc::new(Factor { sites }) }])
     }
 

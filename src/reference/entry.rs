@@ -176,7 +176,7 @@ fn named_choices(spec: &FieldSpec) -> String {
 }
 
 /// What the words of a type mean, a line each, where it says so.
-pub(super) fn choices(ty: &Type) -> String {
+fn choices(ty: &Type) -> String {
     let lines = ty.doc.lines().filter(|line| line.starts_with("* `"));
     let says_more = |line: &&str| line.split_once("`:").is_some_and(|(_, doc)| !doc.trim().is_empty());
     lines.filter(says_more).map(|line| format!("{line}\n")).collect()

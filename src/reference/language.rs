@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::entry::{Entry, Kind, choices, fields};
+use super::entry::{Entry, Kind, fields};
 use super::markdown::{capitalised, one_line, table};
-use super::signature;
 use crate::check::{PARAM_TYPES, SAVE_OPTIONS};
 use crate::pass::{CostMeasure, FieldSpec, PassSpec, ReaderSpec, Registry, Type, summary};
 use crate::syntax::ast::ClauseKind;
@@ -21,7 +20,9 @@ pub(super) fn page(registry: &Registry) -> String {
         ("costs", costs()),
         ("types", types(registry)),
     ];
-    let fill = |page: String, (name, text): (&str, String)| page.replace(&format!("<!-- {name} -->"), &text);
+    let fill = |page: String, (name, text): (&str, String)| {
+        page.replace(&format!("<!-- {name} -->"), text.trim_end())
+    };
     parts.into_iter().fold(FRAME.to_string(), fill)
 }
 
@@ -50,7 +51,7 @@ pub(super) fn clause_entries(registry: &Registry) -> Vec<Entry> {
 /// Types of arguments: every one that something in the registry takes.
 pub(super) fn type_entries(registry: &Registry) -> Vec<Entry> {
     let entry = |ty: Type| {
-        let text = format!("{}\n\n{}", capitalised(&one_line(summary(ty.doc))), choices(&ty));
+        let text = format!("{}.\n", capitalised(&one_line(summary(ty.doc))));
         Entry::new(Kind::Type, ty.name, &text)
     };
     all_types(registry).into_values().filter(|ty| ty.choices.is_empty()).map(entry).collect()
@@ -75,9 +76,10 @@ fn meaning(kind: ClauseKind) -> &'static str {
 
 fn clauses(registry: &Registry) -> String {
     let row = |kind: ClauseKind| {
-        let takers = match kind {
-            ClauseKind::Of | ClauseKind::At | ClauseKind::With => "all verbs".to_string(),
-            _ => takers(registry, kind).join(", "),
+        let takers = match takers(registry, kind) {
+            none if none.is_empty() => "no verb yet".to_string(),
+            all if all.len() == registry.passes.len() => "all verbs".to_string(),
+            some => some.join(", "),
         };
         [format!("`{}`", kind.keyword()), meaning(kind).to_string(), takers]
     };
@@ -86,7 +88,11 @@ fn clauses(registry: &Registry) -> String {
 
 /// Verbs that take a clause.
 fn takers(registry: &Registry, kind: ClauseKind) -> Vec<String> {
-    let takes = |spec: &&&'static PassSpec| spec.clauses.iter().any(|clause| clause.kind == kind);
+    let takes = |spec: &&&'static PassSpec| match kind {
+        ClauseKind::Of | ClauseKind::At => true,
+        ClauseKind::With => !spec.options.is_empty(),
+        _ => spec.clauses.iter().any(|clause| clause.kind == kind),
+    };
     let mut verbs: Vec<String> =
         registry.passes.iter().filter(takes).map(|spec| format!("`{}`", spec.verb)).collect();
     verbs.dedup();
@@ -99,10 +105,11 @@ fn params() -> String {
 }
 
 fn readers(registry: &Registry) -> String {
-    let row = |spec: &&'static ReaderSpec| {
-        [format!("`{}`", signature::reader(spec)), summary(spec.doc).to_string()]
-    };
-    table(["reader", "reads"], &registry.readers.iter().map(row).collect::<Vec<_>>())
+    let row = |spec: &&'static ReaderSpec| [format!("`{}`", spec.name), one_line(summary(spec.doc)).clone()];
+    let readers = table(["reader", "reads"], &registry.readers.iter().map(row).collect::<Vec<_>>());
+    let is_used = all_types(registry).contains_key("data");
+    let unused = if is_used { "" } else { "No criterion and no measure of this version takes data." };
+    format!("{readers}{unused}")
 }
 
 fn costs() -> String {
@@ -113,12 +120,12 @@ fn types(registry: &Registry) -> String {
     let row = |ty: &Type| {
         let words: Vec<String> = ty.choices.iter().map(|word| format!("`{word}`")).collect();
         let takes = if words.is_empty() { one_line(summary(ty.doc)) } else { words.join(", ") };
-        [format!("`{}`", ty.name.to_lowercase()), takes]
+        [format!("`{}`", ty.name), takes]
     };
     table(["type", "takes"], &all_types(registry).values().map(row).collect::<Vec<_>>())
 }
 
-/// By name.
+/// By name. A list of words belongs to the one option that takes it, and several may share a name.
 fn all_types(registry: &Registry) -> BTreeMap<&'static str, Type> {
     let passes = registry.passes.iter().flat_map(|spec| {
         let clauses = spec.clauses.iter().map(|clause| &clause.field);
@@ -128,5 +135,6 @@ fn all_types(registry: &Registry) -> BTreeMap<&'static str, Type> {
     let measures = registry.measures.iter().flat_map(|spec| spec.arguments);
     let readers = registry.readers.iter().flat_map(|spec| spec.arguments);
     let all = passes.chain(criteria).chain(measures).chain(readers).chain(SAVE_OPTIONS);
-    all.map(|field: &FieldSpec| (field.ty.name, field.ty)).collect()
+    let is_shared = |ty: &Type| ty.name.starts_with(|letter: char| letter.is_ascii_lowercase());
+    all.map(|field: &FieldSpec| field.ty).filter(is_shared).map(|ty| (ty.name, ty)).collect()
 }

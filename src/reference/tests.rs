@@ -126,7 +126,10 @@ fn the_page_of_the_language_has_no_part_left_to_fill() {
     let page = &manual(&REGISTRY)["language.md"];
     assert!(!page.contains("<!--"), "{page}");
     assert!(page.contains("| `by`     | the criterion, with its data"), "{page}");
-    assert!(page.contains("`shrink`"), "{page}");
+    assert!(
+        page.contains("| `into`   | what the elements become                       | no verb yet |"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -69,7 +69,7 @@ struct Detail<'a> {
     groups: Vec<Group<'a>>,
     /// Place and rank of factored weights.
     factored: Vec<[String; 2]>,
-    /// Place and promise of sparse weights.
+    /// Places and promise of sparse weights.
     sparsified: Vec<[String; 2]>,
 }
 
@@ -147,8 +147,7 @@ fn files(provenance: &Provenance) -> Vec<[String; 3]> {
 fn detail(step: &Step) -> Option<Detail<'_>> {
     let factored: Vec<[String; 2]> =
         step.factored.iter().map(|it| [it.place.clone(), format!("rank {} of {}", it.rank, it.of)]).collect();
-    let sparsified: Vec<[String; 2]> =
-        step.sparsified.iter().map(|it| [it.place.clone(), promise(it)]).collect();
+    let sparsified = sparsified(&step.sparsified);
     let groups = groups(&step.kept);
     let has_more = !(groups.is_empty() && factored.is_empty() && sparsified.is_empty());
     has_more.then(|| Detail {
@@ -159,6 +158,19 @@ fn detail(step: &Step) -> Option<Detail<'_>> {
         factored,
         sparsified,
     })
+}
+
+/// Weights of one promise together.
+fn sparsified(all: &[Sparsified]) -> Vec<[String; 2]> {
+    let mut rows: Vec<[String; 2]> = Vec::new();
+    for it in all {
+        let promise = promise(it);
+        match rows.iter_mut().find(|[_, other]| *other == promise) {
+            Some([places, _]) => places.push_str(&format!(", {}", it.place)),
+            None => rows.push([it.place.clone(), promise]),
+        }
+    }
+    rows
 }
 
 fn promise(sparsified: &Sparsified) -> String {

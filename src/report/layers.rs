@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::chart::Bar;
 use super::words::left;
 use crate::diagnostic::numbers::share;
-use crate::provenance::{Layer, Provenance, Tensor};
+use crate::provenance::{Layer, Provenance, Tensor, Width};
 
 /// A table with a row a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,44 +31,42 @@ pub(super) struct Cell {
     pub bar: Bar,
 }
 
-/// Weights and widths of each layer of the input; only axes that lost something somewhere.
+/// Weights and widths of each layer of the input; of axes those that lost something somewhere, experts taken together.
 pub(super) fn widths(provenance: &Provenance) -> Option<Table> {
     if provenance.layers.is_empty() {
         return None;
     }
-    let mut axes: Vec<&str> = Vec::new();
-    for width in provenance.layers.iter().flat_map(|layer| &layer.axes) {
-        if width.before != width.after && !axes.contains(&width.axis.as_str()) {
-            axes.push(&width.axis);
+    let mut axes: Vec<String> = Vec::new();
+    for width in provenance.layers.iter().flat_map(standing) {
+        if width.before != width.after {
+            position(&mut axes, &without_numbers(&width.axis));
         }
     }
-    // Axes of a dropped layer are gone with it, not narrowed.
-    let narrowed = |axis: &&str| {
-        let standing = provenance.layers.iter().filter(|layer| layer.now.is_some());
-        standing.flat_map(|layer| &layer.axes).any(|width| width.axis == *axis && width.before != width.after)
-    };
-    axes.retain(narrowed);
-    let columns =
-        std::iter::once("parameters").chain(axes.iter().copied()).map(str::to_string).collect::<Vec<_>>();
     let rows = provenance.layers.iter().map(|layer| row(layer, &axes)).collect();
+    let columns = std::iter::once("parameters".to_string()).chain(axes).collect();
     Some(Table { columns, rows })
 }
 
-fn row(layer: &Layer, axes: &[&str]) -> Row {
+/// Axes that are still there. Those of a dropped layer or expert are gone with it, not narrowed.
+fn standing(layer: &Layer) -> impl Iterator<Item = &Width> {
+    layer.axes.iter().filter(|width| width.after > 0)
+}
+
+fn row(layer: &Layer, axes: &[String]) -> Row {
     let (before, after) = (layer.before.cost.params, layer.after.cost.params);
     let params = left(after, before).map(|part| Cell { text: share(part), bar: Bar::share(after, before) });
-    let width = |axis: &&str| {
-        let width = layer.axes.iter().find(|width| width.axis == *axis)?;
-        let text = format!("{} of {}", width.after, width.before);
-        Some(Cell { text, bar: Bar::share(width.after as u64, width.before as u64) })
+    let width = |axis: &String| {
+        let of_axis = standing(layer).filter(|width| without_numbers(&width.axis) == *axis);
+        let (before, after) = of_axis.fold((0, 0), |(b, a), width| (b + width.before, a + width.after));
+        let bar = Bar::share(after as u64, before as u64);
+        (before > 0).then(|| Cell { text: format!("{after} of {before}"), bar })
     };
     let fate = match &layer.now {
         None => Some("dropped".to_string()),
         Some(now) if *now != layer.place => Some(format!("now {now}")),
         Some(_) => None,
     };
-    let widths = axes.iter().map(|axis| if layer.now.is_none() { None } else { width(axis) });
-    let cells = std::iter::once(params).chain(widths).collect();
+    let cells = std::iter::once(params).chain(axes.iter().map(width)).collect();
     Row { place: layer.place.clone(), fate, cells }
 }
 

@@ -160,6 +160,8 @@ fn spent(name: &'static str, measure: CostMeasure, cost: &Cost, input: &Cost, st
         CostMeasure::Bytes => bytes_range(range.min, range.max, Scale::of(was)),
         _ => count_range(range.min, range.max, Scale::of(was)),
     };
+    // What a step leaves as it was, it did not foresee.
+    let step = step.filter(|step| of(measure, &step.before) != is);
     let planned = step.map(|step| planned(measure, step)).filter(|planned| planned.known().is_none());
     let mut bar = Bar::share(is, was);
     bar.band = planned.map(|range| {

@@ -40,7 +40,21 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
 pub(super) fn compared(expectation: &Expectation) -> (String, String) {
     let Expectation { unit, value: measured, bound, .. } = *expectation;
     let (left, right) = (value(unit, measured), value(unit, bound));
-    if left == right && measured != bound { (plain(measured), plain(bound)) } else { (left, right) }
+    if left == right && measured != bound {
+        (exact(unit, measured), exact(unit, bound))
+    } else {
+        (left, right)
+    }
+}
+
+/// With as many digits as tell two close values apart.
+fn exact(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Share => format!("{:.4} %", value * 100.0),
+        // A bound may be a share of a count.
+        Unit::Bytes | Unit::Count if value >= 1000.0 => format!("{:.0}", value.floor()),
+        Unit::Bytes | Unit::Count => plain(value),
+    }
 }
 
 /// What a step did, a sentence each, without their stops.
@@ -145,7 +159,8 @@ fn is_whole(value: f64) -> bool {
 }
 
 fn plain(value: f64) -> String {
-    if is_whole(value) { format!("{value}") } else { format!("{value:.4}") }
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 #[cfg(test)]

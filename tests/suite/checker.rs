@@ -55,7 +55,7 @@ fn split(found: Diagnostics, recipe: SourceId, text: &str) -> (Diagnostics, Vec<
     for diagnostic in found {
         match &diagnostic.place {
             Some(place) if place.span.source == recipe && place.span.start < text.len() => {
-                here.push(diagnostic)
+                here.push(diagnostic);
             }
             _ => elsewhere.push(diagnostic),
         }
@@ -88,7 +88,8 @@ fn check_elsewhere(case: &mut Case, expected: &[Block], found: &[Diagnostic], so
 }
 
 /// Models of `tests/suite/models`, and the files of one case.
-struct Toys {
+#[derive(Default)]
+pub struct Toys {
     files: BTreeMap<String, String>,
 }
 

@@ -3,6 +3,7 @@
 //! `cargo test --test suite` runs them; `UPDATE=1` rewrites the blocks that say what comes out.
 
 mod checker;
+mod examples;
 mod expectations;
 mod fixture;
 mod language;

@@ -2,13 +2,26 @@
 
 use std::fs;
 
-use tamis::diagnostic;
+use tamis::{REGISTRY, diagnostic, reference};
 
 use crate::files::root;
 
 #[test]
 fn the_reference_of_diagnostics_is_up_to_date() {
     assert_generated("docs/reference/diagnostics.md", &diagnostic::manual());
+}
+
+#[test]
+fn the_reference_of_the_language_is_up_to_date() {
+    for (file, text) in reference::manual(&REGISTRY) {
+        assert_generated(&format!("docs/reference/{file}"), &text);
+    }
+}
+
+#[test]
+fn the_schema_of_steps_is_up_to_date() {
+    let schema = reference::schema(&REGISTRY);
+    assert_generated("docs/reference/steps.schema.json", &format!("{schema:#}\n"));
 }
 
 /// Compares a committed file with what is generated now. `UPDATE=1` writes it instead.
