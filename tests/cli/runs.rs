@@ -180,7 +180,7 @@ fn a_run_with_params_and_used_files_is_made_again_from_its_output_alone() {
     let place = Place::new();
     place.write("recipes/sizes.tamis", "param pattern: pattern = 2:4\nparam place: text = \"out\"\n");
     let recipe = "use \"sizes.tamis\"\nparam limit: amount = 80% params\nmodel input\n\
-        sparsify weights of layers[*].mlp to pattern\nprune neurons of layers[*] to limit\nsave \"{place}/x\"\n";
+        prune neurons of layers[*] to limit\nsparsify weights of layers[*].mlp to pattern\nsave \"{place}/x\"\n";
     place.write("recipes/x.tamis", recipe);
     place
         .tamis("run recipes/x.tamis --model models/bert-eras --set pattern=1:4 --set place=\"new\\{\"")
