@@ -9,7 +9,7 @@ use crate::graph::{Between, CannotSay, Cost};
 pub fn json(plan: &Plan) -> Value {
     let after = plan.saves().last().map_or(plan.model.cost, |(_, saving)| plan.cost_after(&saving.steps));
     json!({
-        "model": plan.model.path,
+        "model": plan.model.path.to_string_lossy(),
         "before": cost(&plan.model.cost),
         "after": cost(&after),
         "steps": plan.steps.iter().map(step).collect::<Vec<_>>(),
@@ -58,7 +58,7 @@ fn saves(plan: &Plan) -> Vec<Value> {
     let reasons = |reasons: &Vec<CannotSay>| serde_json::to_value(reasons).expect("two texts each");
     let save = |(_, saving): (_, &super::Saving)| {
         json!({
-            "path": saving.path,
+            "path": saving.path.to_string_lossy(),
             "branch": saving.branch,
             "after": cost(&plan.cost_after(&saving.steps)),
             "loads_in_transformers": saving.loads.is_ok(),

@@ -36,7 +36,7 @@ fn arguments(does: &Does, at: MeasuredAt) -> Value {
         }
         Does::Save(saving) => json!([
             "save",
-            saving.path,
+            saving.path.to_string_lossy(),
             saving.branch,
             saving.shard_size,
             saving.dtype.map(|dtype| dtype.to_string()),

@@ -1,6 +1,8 @@
 //! Wrong usage, help, and readers that go away.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use crate::program::{Place, ran};
@@ -38,6 +40,24 @@ fn a_reader_that_goes_away_is_a_normal_end() {
     let mut told = String::new();
     child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!((child.wait().unwrap().code(), told.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn paths_may_be_of_any_bytes() {
+    let place = Place::with("model input\ndrop layers[0]\nsave \"out\"\n");
+    let name = OsStr::from_bytes(b"caf\xe9");
+    std::os::unix::fs::symlink(place.path("models/bert-eras"), place.path(".").join(name)).unwrap();
+    for words in ["plan x.tamis --format json", "plan x.tamis", "run x.tamis --format json"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let ran = place.command(&words).arg("--model").arg(name).output().unwrap();
+        assert!(ran.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let ran = place
+        .command(&["run", "x.tamis", "--model", "models/bert-eras", "--out"])
+        .arg(name)
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(4), "the link is not replaced");
 }
 
 #[test]
