@@ -16,8 +16,9 @@ use tamis::source::{Source, Sources};
 use tamis::world::Files;
 
 /// Steps that every model of the directory can take at any point, or that are dropped where the checker refuses them.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     "prune heads, neurons of layers[*] by magnitude to 80% flops",
+    "prune neurons of layers[*] by magnitude to 70% flops with { multiple: 16 }",
     "prune neurons of layers[*] by magnitude keep 75%",
     "prune neurons of layers[*] by random(seed: 3) keep 75% with { scope: global }",
     "prune hidden keep 75%",

@@ -279,6 +279,13 @@ codes! {
     BLOCK_DOES_NOT_DIVIDE = "block-does-not-divide", Error, Recipe;
     /// The criterion has no scores for what the step acts on.
     CANNOT_SCORE = "cannot-score", Error, Recipe;
+    /// An earlier step leaves open how many elements stay, as a budget does, and this step counts them or names them by number.
+    ///
+    /// ```tamis
+    /// prune neurons of layers[*] to 80% flops
+    /// prune neurons of layers[*] keep 75%        # of how many?
+    /// ```
+    OPEN_EXTENT = "open-extent", Error, Recipe;
     /// More elements are to stay, or to go, than there are.
     TOO_MANY = "too-many", Error, Recipe;
     /// No choice of elements meets the target. The message states what can be reached.

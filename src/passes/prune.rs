@@ -76,7 +76,11 @@ pass! {
 impl Pass for Prune {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
         let notes = whole_groups(step);
-        let lowering = match (self.how_many(step)?, numbered(step)) {
+        let how_many = self.how_many(step)?;
+        if !matches!(how_many, Some(HowMany::Within(_))) || self.shape == Shape::Uniform {
+            refuse_open(step)?;
+        }
+        let lowering = match (how_many, numbered(step)) {
             (None, true) => named_elements(step)?,
             (Some(_), true) => return Err(conflict(step, "numbers and")),
             (Some(HowMany::Of(quantity, goes)), false) => self.counted(step, quantity, goes)?,
@@ -188,10 +192,12 @@ impl Prune {
         let places = step.graph.places();
         let counted = |target: &'t Target, path: &'t String| {
             let axis = places.axis(path).expect("targets are resolved in this graph");
-            let extent = step.graph.extent(axis).max;
-            let fits = extent >= WIDE && extent.is_multiple_of(self.multiple.0);
+            let bounds = step.graph.extent(axis);
+            let extent = bounds.max;
+            // What is chosen later has to divide too, and to hold the floor.
+            let fits = extent >= WIDE && bounds.multiple.is_multiple_of(self.multiple.0);
             let multiple = if fits { self.multiple.0 } else { 1 };
-            let floor = self.floor.0.max(least(step.graph, axis)).next_multiple_of(multiple).min(extent);
+            let floor = self.floor.0.max(least(step.graph, axis)).next_multiple_of(multiple).min(bounds.min);
             Counted { path, extent, floor, multiple, target }
         };
         step.targets
@@ -277,6 +283,24 @@ fn uniform(
         if fits(&|axis| count(axis, middle)) { fit = middle } else { exceed = middle }
     }
     axes.iter().map(|axis| (axis.path.to_string(), count(axis, fit))).collect()
+}
+
+/// Counts and numbers need to know how many elements there are; after a budget only scores will tell.
+fn refuse_open(step: &StepScope<'_>) -> Result<(), Diagnostic> {
+    let places = step.graph.places();
+    for target in step.targets {
+        for path in &target.axes {
+            let axis = places.axis(path).expect("targets are resolved in this graph");
+            let extent = step.graph.extent(axis);
+            if extent.known().is_none() {
+                let message =
+                    format!("how many there are in `{path}` is not known yet: {extent}, as scores decide");
+                return Err(Diagnostic::at(&codes::OPEN_EXTENT, target.span, message)
+                    .help("put this step before the one that leaves the number open, or give it a budget, `to … flops`"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn numbered(step: &StepScope<'_>) -> bool {
