@@ -19,6 +19,7 @@ pub mod provenance;
 pub mod readers;
 pub mod reference;
 pub mod report;
+pub mod runtime;
 pub mod source;
 pub mod syntax;
 pub mod tensor;

@@ -328,6 +328,11 @@ codes! {
     /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
     /// writes to its directory.
     MODEL_CHANGED = "model-changed", Error, Input;
+    /// A sample does not fit the model: a token that its table has no row for, or more tokens than it has positions.
+    SAMPLE_MISFIT = "sample-misfit", Error, Input;
+    /// The model could not be run. That is an error of tamis, unless memory ran out. Please report it with the recipe and the
+    /// model's config.
+    RUN_FAILED = "run-failed", Error, Output;
     /// An `expect` does not hold for the result. Everything is written all the same, so that the report can be read.
     EXPECTATION_FAILED = "expectation-failed", Error, Recipe;
     /// The files that were written are not what the steps promise. That is an error of tamis, never of the recipe: the

@@ -26,7 +26,7 @@ pub use evaluate::{Names, NoNames, constant, evaluate, shown};
 pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Work, WorkKind};
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
-pub use reader::{DataKind, ReaderSpec};
+pub use reader::{DataKind, Input, Pixels, ReaderSpec, Sample};
 pub use registry::Registry;
 pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, bind_call, summary};
 pub use step::{StepScope, Target};
