@@ -11,6 +11,7 @@ use crate::check::{OpenedModel, World};
 use crate::checkpoint::{Checkpoint, Family, locate, read_graph};
 use crate::diagnostic::{Diagnostic, Diagnostics, codes, nearest};
 use crate::graph::Graph;
+use crate::pass::Reader;
 use crate::report::license_of;
 use crate::source::{Source, SourceId, Sources};
 
@@ -104,6 +105,10 @@ impl World for Files {
         let opened = self.open(path, sources)?;
         self.opened.borrow_mut().insert(path.to_owned(), opened.clone());
         Ok(opened)
+    }
+
+    fn data(&self, reader: &dyn Reader) -> Result<(), Diagnostic> {
+        reader.look()
     }
 }
 

@@ -29,7 +29,7 @@ pub use value::PARAM_TYPES;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::{Cost, Graph};
-use crate::pass::{CostBound, Registry};
+use crate::pass::{CostBound, Reader, Registry};
 use crate::source::{SourceId, Sources, Span};
 use names::Scope;
 
@@ -46,6 +46,12 @@ pub trait World {
     /// # Errors
     /// What is wrong with the model.
     fn model(&self, path: &Path, sources: &mut Sources) -> Result<OpenedModel, Diagnostics>;
+
+    /// Whether a data set's files are as the recipe says, as far as a look tells.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn data(&self, reader: &dyn Reader) -> Result<(), Diagnostic>;
 }
 
 /// A model's graph, and where its config says each extent.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::names::Defined;
 use super::{Branch, Checker, Item, MeasuredAt, State, Typed, TypedModel};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::pass::{Argument, Count, Value, ValueKind, bind_call, shown};
+use crate::pass::{Argument, Count, Data, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
 
@@ -169,25 +169,31 @@ impl Checker<'_> {
     }
 
     pub(super) fn data(&mut self, name: &ast::Name, reader: &ast::Expr) {
-        self.scope.define(name, ValueKind::Data(name.text.clone()), Defined::Data, &mut self.diagnostics);
-        let Some(value) = self.evaluate(reader) else { return };
+        let data = self.reader(name, reader).unwrap_or_else(|| Data::refused(&name.text, reader.span));
+        self.scope.define(name, ValueKind::Data(data), Defined::Data, &mut self.diagnostics);
+    }
+
+    /// The data set that a statement means, if its files are as it says.
+    fn reader(&mut self, name: &ast::Name, reader: &ast::Expr) -> Option<Data> {
+        let value = self.evaluate(reader)?;
         let ValueKind::Call { name: reader, name_span, args } = &value.kind else {
             let message = format!("expected a reader such as `text(\"FILE\")`, found {}", value.kind.what());
             self.report(Diagnostic::at(&codes::WRONG_TYPE, value.span, message));
-            return;
+            return None;
         };
         let Some(spec) = self.registry.reader(reader) else {
             let message = format!("there is no data reader `{reader}`");
             let names = self.registry.readers.iter().map(|spec| spec.name);
             let diagnostic = Diagnostic::at(&codes::UNKNOWN_READER, *name_span, message);
             self.report(diagnostic.suggest(reader, *name_span, names));
-            return;
+            return None;
         };
-        let bound = bind_call((spec.name, *name_span), args, spec.arguments, self.registry, |bound| {
-            bound.refuse_unknown(spec.arguments);
-            Some(())
-        });
-        self.adopted(bound);
+        let bound = bind_call((spec.name, *name_span), args, spec.arguments, self.registry, spec.bind);
+        let data = Data { name: name.text.clone(), span: value.span, reader: self.adopted(bound)?.into() };
+        if let Err(error) = self.world.data(&*data.reader) {
+            self.report(error.or_at(data.span));
+        }
+        Some(data)
     }
 
     pub(super) fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {

@@ -324,6 +324,35 @@ codes! {
     /// An `expect` that the shapes contradict already: no weights are needed to know that it fails.
     CANNOT_HOLD = "cannot-hold", Error, Recipe;
 
+    // -- data
+    /// A file or directory of a data set is not there. Data, like models and outputs, is named from the current directory.
+    DATA_MISSING = "data-missing", Error, Input;
+    /// A directory holds several files of data, or none, and `split` does not say which is meant: of a directory it picks the
+    /// one file that has this word in its name.
+    ///
+    /// ```tamis
+    /// data test = text("data/sst2", split: "test")      # data/sst2/test.jsonl
+    /// ```
+    DATA_SPLIT = "data-split", Error, Recipe;
+    /// A record has no field of that name, or what it holds is no text.
+    DATA_FIELD = "data-field", Error, Recipe;
+    /// A record has no label of that name, or one that is neither a whole number from 0 nor a name of `label2id` or `id2label` in
+    /// the model's `config.json`.
+    DATA_LABEL = "data-label", Error, Recipe;
+    /// A file of data is not what its name says: a line that is no JSON, a row with too many fields, bytes that are not UTF-8, an
+    /// IDX file that ends too early, a picture that cannot be decoded.
+    DATA_INVALID = "data-invalid", Error, Input;
+    /// There are fewer samples than the recipe asks for. They are never silently fewer, as every number that comes from them
+    /// would be another one.
+    DATA_TOO_FEW = "data-too-few", Error, Recipe;
+    /// The data is not for this model: text for a model of pictures, more tokens than it takes, pictures of another size.
+    DATA_UNFIT = "data-unfit", Error, Recipe;
+    /// Text is read, and the model has no `tokenizer.json`. It can be made of other tokenizer files:
+    /// `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`.
+    TOKENIZER_MISSING = "tokenizer-missing", Error, Input;
+    /// The model's `tokenizer.json` cannot be read, or fails at a text.
+    TOKENIZER_INVALID = "tokenizer-invalid", Error, Input;
+
     // -- run
     /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
     /// writes to its directory.

@@ -1,5 +1,6 @@
 //! Values of the language after names are resolved and arithmetic is done, with the places they came from.
 
+use super::reader::Data;
 use crate::source::Span;
 
 /// A value and where it was written. A default's place is the step's verb.
@@ -43,7 +44,7 @@ pub enum ValueKind {
     /// A `model` statement.
     Model(String),
     /// A `data` statement.
-    Data(String),
+    Data(Data),
 }
 
 #[derive(Debug, Clone, PartialEq)]

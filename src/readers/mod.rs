@@ -1,6 +1,9 @@
-//! Data readers: a file each, and the list.
+//! Data readers: a file each, and the list. What they share stands in `draw`, `lines` and `source`.
 
+mod draw;
 mod image;
+mod lines;
+mod source;
 mod text;
 mod tokens;
 

@@ -25,8 +25,13 @@ const ABOVE_ALL: &[&str] = &["lib", "main", "world", "cli", "lsp"];
 const FAMILIES_IMPORT: &[&str] = &["source", "diagnostic", "graph", "checkpoint"];
 
 /// Exported macros stand at the root, and belong to the module that defines them.
-const MACROS: &[(&str, &str)] =
-    &[("choice", "pass"), ("criterion", "pass"), ("field_spec", "pass"), ("measure", "pass")];
+const MACROS: &[(&str, &str)] = &[
+    ("choice", "pass"),
+    ("criterion", "pass"),
+    ("field_spec", "pass"),
+    ("measure", "pass"),
+    ("reader", "pass"),
+];
 
 /// A path to a module of the crate's root.
 #[derive(Debug, PartialEq)]
