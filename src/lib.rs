@@ -11,6 +11,7 @@ pub mod execute;
 pub mod families;
 pub mod graph;
 pub mod measures;
+pub mod observe;
 pub mod optimize;
 pub mod pass;
 pub mod passes;

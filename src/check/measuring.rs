@@ -45,6 +45,7 @@ impl Checker<'_> {
                 ast::StatementKind::Measure { measures: asked } => {
                     measures.extend(asked.iter().filter_map(|measured| self.measured(measured, &state)));
                 }
+                ast::StatementKind::Data { name, reader } => self.data(name, reader),
                 ast::StatementKind::Broken => {}
                 _ => {
                     let message = "only measures can stand here";

@@ -9,7 +9,6 @@ mod config;
 mod finish;
 mod input;
 mod outputs;
-mod progress;
 mod record;
 mod run;
 mod scratch;
@@ -23,7 +22,7 @@ mod write;
 use std::path::PathBuf;
 
 pub use cache::{Cache, default_cache};
-pub use progress::{Progress, Silent};
+pub use crate::pass::{Progress, Silent};
 pub use run::run;
 
 use crate::checkpoint::{Existing, Family};

@@ -257,7 +257,11 @@ impl Value {
         Ok(Self { tensor: self.tensor.index_select(&at, 0)?, rows: Arc::new(self.rows.pooled()) })
     }
 
-    fn mean(&self) -> Result<Self, Failure> {
+    /// The mean of each sample's rows.
+    ///
+    /// # Errors
+    /// Where the tensor is not of rows: an error of ours.
+    pub fn mean(&self) -> Result<Self, Failure> {
         let means = self.rows.ranges().into_iter().map(|range| {
             self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0)
         });

@@ -129,6 +129,14 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
+    /// The last layer that has one of these sites: what lies behind it need not run.
+    pub fn last_block(&self, sites: &[SiteId]) -> Option<usize> {
+        let has = |segment: &&Segment| segment.sites.iter().any(|site| sites.contains(site));
+        let last = self.segments.iter().rev().find(has)?;
+        // A site in front of all layers, or behind them, needs its own segment: all of them run.
+        last.block
+    }
+
     /// All weights at once, for passes that go through the whole model again and again.
     ///
     /// # Errors
