@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::amount::CostMeasure;
+use super::reader::Data;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Graph;
 use crate::tensor::Cut;
@@ -61,6 +62,11 @@ pub trait Work: Debug + Send + Sync {
     /// Tree paths of the sites or axes whose tensors it reads; empty where it reads findings alone.
     fn reads(&self) -> Vec<String>;
 
+    /// The data sets that it reads. What they hold counts as an argument.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
+    }
+
     /// The same work without some places, where leaving them out changes nothing for the others.
     fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
         None
@@ -93,6 +99,11 @@ pub trait Rewrite: Debug + Send + Sync {
 
     /// Tree paths of the sites or axes that it changes.
     fn touches(&self) -> Vec<String>;
+
+    /// The data sets that it reads, beside those of its stage's work.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
+    }
 
     /// The same rewrite without some places; `None` where nothing is left or it cannot be divided.
     fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {

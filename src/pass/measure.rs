@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
+use super::reader::Data;
 use super::spec::{Bound, FieldSpec};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Between, Cost, SiteId};
@@ -53,6 +54,11 @@ pub trait Measure: Debug + Send + Sync {
     /// Whether it can be taken of a part of the model, with `of`.
     fn takes_sites(&self) -> bool {
         false
+    }
+
+    /// The data sets that it is taken on.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
     }
 
     /// The number of a model with weights; of the weights of some sites, where these are given.
