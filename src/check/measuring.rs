@@ -15,7 +15,7 @@ pub struct Measuring {
     pub measures: Vec<TypedMeasure>,
 }
 
-/// Checks a text of `measure` statements against a model. Without errors there is a [`Measuring`].
+/// Checks a text of `data` and `measure` statements against a model. Without errors there is a [`Measuring`].
 pub fn measures(
     text: SourceId,
     model: &Path,
@@ -48,7 +48,7 @@ impl Checker<'_> {
                 ast::StatementKind::Data { name, reader } => self.data(name, reader),
                 ast::StatementKind::Broken => {}
                 _ => {
-                    let message = "only measures can stand here";
+                    let message = "only data and measures can stand here";
                     self.report(Diagnostic::at(&codes::MISPLACED_STATEMENT, statement.span, message));
                 }
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tamis::checkpoint::sha256_files;
 use tamis::diagnostic::numbers::things;
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
-use tamis::provenance::{Lock, LockedFile, Statement};
+use tamis::provenance::{Lock, LockedData, LockedFile, Statement};
 
 use super::answer::{Answer, Format, Session};
 use super::rerun::{Again, rerun};
@@ -49,6 +49,7 @@ impl Verify {
         let files = claim.statement.subject.len();
         session.diagnostics.extend(claim.compare()?);
         let input = claim.compare_input(session)?;
+        claim.compare_data(session)?;
         let mut text = format!("{}: {}", self.dir.display(), things(files, "file"));
         if !session.diagnostics.has_errors() {
             text.push_str(" as the provenance says");
@@ -166,6 +167,27 @@ impl Claim {
         );
         session.diagnostics.push(Diagnostic::new(&codes::INPUT_CHANGED, message).path(&dir).help(help));
         Ok(Input::Changed)
+    }
+}
+
+impl Claim {
+    /// Whether data that is still there is what it was. That it is elsewhere is no fault.
+    fn compare_data(&self, session: &mut Session) -> Result<(), Diagnostic> {
+        for LockedData { reader, files } in &self.lock.data {
+            let there = files.iter().filter(|file| Path::new(&file.name).is_file());
+            let there = there.map(|LockedFile { name, sha256, .. }| (name.as_str(), sha256.as_str()));
+            let changed = differences(Path::new(""), there)?;
+            if let Some(first) = changed.first().and_then(|diagnostic| diagnostic.path.clone()) {
+                let message = format!("the data of `{reader}` is not what it was");
+                let help = format!(
+                    "{} of it changed: the recipe would not make this output now",
+                    things(changed.len(), "file")
+                );
+                let changed = Diagnostic::new(&codes::INPUT_CHANGED, message).path(first).help(help);
+                session.diagnostics.push(changed);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -352,6 +352,9 @@ codes! {
     TOKENIZER_MISSING = "tokenizer-missing", Error, Input;
     /// The model's `tokenizer.json` cannot be read, or fails at a text.
     TOKENIZER_INVALID = "tokenizer-invalid", Error, Input;
+    /// Pictures are read, and the model has no `preprocessor_config.json`, without which nobody knows how they were prepared when
+    /// it was trained. Image processors write it: `AutoImageProcessor.from_pretrained(DIR).save_pretrained(DIR)`.
+    PREPROCESSOR_MISSING = "preprocessor-missing", Error, Input;
 
     // -- run
     /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
@@ -387,7 +390,7 @@ codes! {
     DIGEST_DIFFERS = "digest-differs", Error, Recipe;
     /// A file in an output's directory that the run did not write. It is no part of what the provenance vouches for.
     FILE_UNLISTED = "file-unlisted", Note, Recipe;
-    /// The model that an output was made from is not what it was then, so the recipe would not make this output now.
+    /// The model or the data that an output was made from is not what it was then, so the recipe would not make this output now.
     INPUT_CHANGED = "input-changed", Warning, Recipe;
     /// `tamis verify --rerun` made the output again, and a file came out differently: another version of tamis, another
     /// input, or an error of tamis.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cache::Cache;
+use super::data::DataSets;
 use super::input::Input;
 use crate::pass::Progress;
 use super::record::Record;
@@ -13,7 +14,7 @@ use super::{Options, RecipeText};
 use crate::checkpoint::Digest;
 use crate::diagnostic::Diagnostic;
 use crate::plan::{Plan, Saving, TaskId};
-use crate::provenance::{Expectation, Lock, LockedFile, Provenance, Statement};
+use crate::provenance::{Expectation, Lock, LockedData, LockedFile, Provenance, Statement};
 
 /// All that is known of an output but its tensors.
 pub struct Finishing<'a> {
@@ -35,6 +36,7 @@ impl Finishing<'_> {
         saving: &Saving,
         written: Written,
         input: &mut Input,
+        data: &mut DataSets,
         cache: &Cache,
     ) -> Result<Provenance, Diagnostic> {
         self.progress.start(&format!("check {}", saving.path.display()), None);
@@ -44,7 +46,7 @@ impl Finishing<'_> {
         let files = input.files(cache, self.progress)?;
         let provenance = summary(self, saving, &written, files, &zeros);
         verify_budgets(&provenance.steps)?;
-        let lock = self.lock(&provenance);
+        let lock = self.lock(&provenance, data.locked(cache, self.progress)?);
         put_recipe(&written, &self.options.recipe)?;
         written.put("tamis.lock", lock.to_yaml().as_bytes())?;
         written.put("report.json", &json(&provenance))?;
@@ -66,14 +68,14 @@ impl Finishing<'_> {
         versions.flatten().filter(move |record| record.steps.contains(&step))
     }
 
-    fn lock(&self, provenance: &Provenance) -> Lock {
+    fn lock(&self, provenance: &Provenance, data: Vec<LockedData>) -> Lock {
         let recipe = &self.options.recipe;
         let used = recipe.used.iter().map(|(path, text)| LockedFile {
             name: path.clone(),
             bytes: text.len() as u64,
             sha256: Digest::sha256(text.as_bytes()).to_string(),
         });
-        Lock::of(provenance, used.collect())
+        Lock::of(provenance, used.collect(), data)
     }
 }
 

@@ -6,6 +6,7 @@
 mod cache;
 mod compare;
 mod config;
+mod data;
 mod finish;
 mod input;
 mod outputs;

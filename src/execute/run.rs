@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Cache;
 use super::compare::{compare, unmet};
+use super::data::DataSets;
 use super::finish::Finishing;
 use super::input::Input;
 use crate::pass::Progress;
@@ -37,6 +38,7 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         progress,
         cache: Cache::new(options.cache.clone()),
         input,
+        data: DataSets::of(plan),
         outputs,
         versions: BTreeMap::new(),
         found: BTreeMap::new(),
@@ -66,6 +68,7 @@ struct Running<'a> {
     progress: &'a dyn Progress,
     cache: Cache,
     input: Input,
+    data: DataSets,
     /// Outputs that are begun and not yet written.
     outputs: BTreeMap<TaskId, OutputDir>,
     versions: BTreeMap<TaskId, Arc<Version>>,
@@ -130,7 +133,10 @@ impl Running<'_> {
 
     fn work(&mut self, id: TaskId, work: &dyn Work) -> Result<(), Diagnostic> {
         let key = match self.cache.is_there() {
-            true => Some(Cache::key(&self.plan.task(id).key, &self.input.key(&self.cache, self.progress)?)),
+            true => {
+                let evidence = self.data.key(self.plan, id, &mut self.input, &self.cache, self.progress)?;
+                Some(Cache::key(&self.plan.task(id).key, &evidence))
+            }
             false => None,
         };
         let mut before = self.found_before(id);
@@ -243,7 +249,7 @@ impl Running<'_> {
                 expectations: &self.expectations,
             };
             let provenance = finishing
-                .finish(saving, written, &mut self.input, &self.cache)
+                .finish(saving, written, &mut self.input, &mut self.data, &self.cache)
                 .map_err(|error| error.or_at(saving.span))?;
             self.saved.insert(id, Saved { dir: saving.path.clone(), provenance });
         }

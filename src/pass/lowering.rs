@@ -63,6 +63,11 @@ pub trait Work: Debug + Send + Sync {
     /// Tree paths of the sites or axes whose tensors it reads; empty where it reads findings alone.
     fn reads(&self) -> Vec<String>;
 
+    /// The data sets that it reads. What they hold counts as an argument.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
+    }
+
     /// The same work without some places, where leaving them out changes nothing for the others.
     fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
         None
@@ -71,11 +76,6 @@ pub trait Work: Debug + Send + Sync {
     /// One work over the places of both, where each place's finding is what either alone would find.
     fn merged(&self, _other: &dyn Work) -> Option<Arc<dyn Work>> {
         None
-    }
-
-    /// The data sets that it reads.
-    fn data(&self) -> Vec<Data> {
-        Vec::new()
     }
 
     /// Of what was found before it uses the places that it names itself: there may be more.
@@ -100,6 +100,11 @@ pub trait Rewrite: Debug + Send + Sync {
 
     /// Tree paths of the sites or axes that it changes.
     fn touches(&self) -> Vec<String>;
+
+    /// The data sets that it reads, beside those of its stage's work.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
+    }
 
     /// The same rewrite without some places; `None` where nothing is left or it cannot be divided.
     fn without(&self, _gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {

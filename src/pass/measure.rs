@@ -62,7 +62,7 @@ pub trait Measure: Debug + Send + Sync {
         false
     }
 
-    /// The data sets that it reads.
+    /// The data sets that it is taken on.
     fn data(&self) -> Vec<Data> {
         Vec::new()
     }

@@ -23,6 +23,9 @@ pub struct Lock {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used: Vec<LockedFile>,
     pub model: LockedModel,
+    /// Data sets that steps and measures read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<LockedData>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +35,25 @@ pub struct LockedModel {
     pub files: Vec<LockedFile>,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedData {
+    /// The reader with its arguments: `text("data/sst2.jsonl", samples: 128)`.
+    pub reader: String,
+    /// Named from the directory that the recipe was run in.
+    pub files: Vec<LockedFile>,
+}
+
 pub type LockedFile = InputFile;
 
 impl Lock {
-    pub fn of(provenance: &Provenance, used: Vec<LockedFile>) -> Self {
+    pub fn of(provenance: &Provenance, used: Vec<LockedFile>, data: Vec<LockedData>) -> Self {
         Self {
             version: VERSION,
             tamis: provenance.tool.version.clone(),
             recipe: Digest::sha256(provenance.recipe.text.as_bytes()).to_string(),
             used,
             model: LockedModel { path: provenance.input.path.clone(), files: provenance.input.files.clone() },
+            data,
         }
     }
 
@@ -74,6 +86,7 @@ mod tests {
             recipe: "1".repeat(64),
             used: vec![file("no")],
             model: LockedModel { path: "models/2:4 #x".into(), files: vec![file("yes"), file("a: b")] },
+            data: vec![LockedData { reader: "text(\"a: #b\")".into(), files: vec![file("1e3")] }],
         };
         assert_eq!(Lock::from_yaml(&lock.to_yaml()), Ok(lock.clone()));
         let newer = lock.to_yaml().replace("version: 1", "version: 2");

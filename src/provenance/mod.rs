@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use lock::{Lock, LockedFile, LockedModel};
+pub use lock::{Lock, LockedData, LockedFile, LockedModel};
 pub use statement::{
     BuildDefinition, Builder, ExternalParameters, Predicate, Resource, RunDetails, Statement,
 };

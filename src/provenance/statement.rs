@@ -45,7 +45,7 @@ pub struct Predicate {
 pub struct BuildDefinition {
     pub build_type: String,
     pub external_parameters: ExternalParameters,
-    /// Recipes and files of the model.
+    /// Recipes, files of the model, and those of the data; a file that two data sets share once.
     pub resolved_dependencies: Vec<Resource>,
 }
 
@@ -81,6 +81,13 @@ impl Statement {
         let recipe = resource("recipe.tamis", &lock.recipe);
         let used = lock.used.iter().map(|file| resource(&file.name, &file.sha256));
         let model = lock.model.files.iter().map(|file| resource(&file.name, &file.sha256));
+        let mut data: Vec<Resource> = Vec::new();
+        for file in lock.data.iter().flat_map(|data| &data.files) {
+            let file = resource(&file.name, &file.sha256);
+            if !data.contains(&file) {
+                data.push(file);
+            }
+        }
         let external_parameters = ExternalParameters {
             recipe: recipe.clone(),
             model: lock.model.path.clone(),
@@ -96,7 +103,11 @@ impl Statement {
                 build_definition: BuildDefinition {
                     build_type: BUILD.into(),
                     external_parameters,
-                    resolved_dependencies: std::iter::once(recipe).chain(used).chain(model).collect(),
+                    resolved_dependencies: std::iter::once(recipe)
+                        .chain(used)
+                        .chain(model)
+                        .chain(data)
+                        .collect(),
                 },
                 run_details: RunDetails { builder: Builder { id: BUILDER.into(), version } },
             },

@@ -1,5 +1,6 @@
-//! Data readers: a file each, and the list. What they share stands in `draw`, `lines` and `source`.
+//! Data readers: a file each, and the list. What they share stands in `classes`, `draw`, `lines` and `source`.
 
+mod classes;
 mod draw;
 mod image;
 mod lines;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::records::{Label, Record};
-use crate::checkpoint::Config;
 use crate::diagnostic::{Diagnostic, codes, list};
 use crate::pass::Placed;
+use crate::readers::classes::classes;
 
 /// The classes that a model's config names.
 #[derive(Debug)]
@@ -19,11 +19,7 @@ impl Labels {
     /// # Errors
     /// Where there is a config that cannot be read.
     pub fn of(model: &Path, column: Option<&Placed<String>>) -> Result<Self, Diagnostic> {
-        let path = model.join("config.json");
-        let numbers = match column {
-            Some(_) if path.is_file() => classes(&Config::read(&path)?),
-            _ => BTreeMap::new(),
-        };
+        let numbers = if column.is_some() { classes(model)? } else { BTreeMap::new() };
         Ok(Self { numbers, column: column.cloned() })
     }
 
@@ -61,14 +57,4 @@ impl Labels {
             error.path(&record.path).help(help)
         })
     }
-}
-
-/// Names of `id2label`, and over them those of `label2id`.
-pub fn classes(config: &Config) -> BTreeMap<String, usize> {
-    let object = |key: &str| config.get(key).and_then(|value| value.as_object()).into_iter().flatten();
-    let named = object("id2label")
-        .filter_map(|(number, name)| Some((name.as_str()?.to_owned(), number.parse().ok()?)));
-    let numbered = object("label2id")
-        .filter_map(|(name, number)| Some((name.clone(), usize::try_from(number.as_u64()?).ok()?)));
-    named.chain(numbered).collect()
 }

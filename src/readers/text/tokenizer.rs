@@ -12,6 +12,7 @@ const FILE: &str = "tokenizer.json";
 /// Larger files are refused before memory is taken for them.
 const LARGEST: u64 = 1 << 30;
 
+#[derive(Debug, Clone)]
 pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,

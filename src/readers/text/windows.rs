@@ -3,6 +3,9 @@
 //! The text comes in pieces, and what is tokenized at once ends between two words. The windows are those of the text tokenized
 //! whole: a cut is a place where the tokenizer, which saw more of the text, itself began a word, and tokens never cross words.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use tokenizers::Encoding;
