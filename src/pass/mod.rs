@@ -24,7 +24,7 @@ use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
 pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
-pub use criterion::{Asked, Criterion, ElementScores, Masking, Scorer, UnitScores};
+pub use criterion::{Asked, Criterion, ElementScores, Masking, Reconstructing, Scorer, UnitScores};
 pub use context::{Context, Findings, is_causal};
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
 pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Statistics, Work, WorkKind};

@@ -66,6 +66,7 @@ impl Running<'_> {
                 self.graph.operands(id).iter().filter_map(|operand| values.get(operand).cloned()).collect();
             let made = self.op(id, &operands, watch)?;
             if let Some(value) = made {
+                watch.made(id, &value)?;
                 values.insert(id, value);
             }
         }

@@ -146,6 +146,23 @@ impl<'a> Model<'a> {
         Loaded::read(self.version, &sites)
     }
 
+    /// One batch through one segment, with weights that are there.
+    ///
+    /// # Errors
+    /// Where an input does not fit the model.
+    pub fn through(
+        &self,
+        segment: usize,
+        weights: &Loaded,
+        batch: &Batch,
+        values: &mut Values,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Failure> {
+        let flowing = std::slice::from_mut(values);
+        let segment = &self.segments[segment];
+        self.pass(segment, weights, std::slice::from_ref(batch), &Gates::default(), watch, flowing)
+    }
+
     /// One batch through segments `from..` with weights that are there, starting from the values before; gates on axes.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::interpret::Value;
 use super::op::{self, Gate};
 use super::rows::Batch;
 use super::Failure;
-use crate::graph::{AxisId, Graph, SiteId};
+use crate::graph::{AxisId, Graph, OpId, SiteId};
 
 /// Looks on while a model runs. Rows are real tokens only: there is no padding anywhere.
 pub trait Watch {
@@ -20,6 +20,11 @@ pub trait Watch {
 
     /// The result of a linear operation, `[rows, out]`.
     fn linear(&mut self, _site: SiteId, _y: &Value) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The result of any operation.
+    fn made(&mut self, _op: OpId, _value: &Value) -> Result<(), Failure> {
         Ok(())
     }
 
