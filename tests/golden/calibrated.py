@@ -3,24 +3,24 @@
 
     calibrated.py [NAME ...]        # all models if none; the others' values stay
 
-The methods stand in by_inputs.py, by_gates.py and repaired.py, models and data in subject.py. Computed in float64 from the
-stored weights, and no weight is rounded on the way: where blocks follow each other, the later ones see the weights of
-the earlier ones as computed. Numbers have seven significant digits. Of vectors that are long the first elements stand
-here, the sum of all, and the sum of their squares.
+The methods stand in by_inputs.py, by_gates.py and repaired.py, models and data in subject.py. Computed in float64 from
+the stored weights, and no weight is rounded on the way: where blocks follow each other, the later ones see the weights
+of the earlier ones as computed. Numbers have seven significant digits. Of vectors that are long the first elements
+stand here, the sum of all, and the sum of their squares.
 
 | key | what |
 |---|---|
 | `data` | what was read: how many tokens each sample has, the first ids, the sum of all ids (pixels: of pixel values) |
 | `loss` | of the dense model on it |
 | `input_norms` | of each linear of a layer: sums of squares of its inputs; an expert that no token reached has none |
-| `wanda` | what stays, a hexadecimal digit for four inputs, the first in the highest bit; all linears of layers, routers too |
+| `wanda` | of all linears of layers, routers too, what stays: a hexadecimal digit for four inputs, highest bit first |
 | `sparsegpt` | with damping 0.01 and blocks of 128 columns; `squared error` is that of the outputs, over all tokens |
 | `low_rank` | to rank 16, each alone, by the dense model's inputs; the first row of the product of the factors |
 | `fisher`, `gradient` | of gates on heads and neurons; taylor is the gradient's magnitude, nvit its square |
 | `activation` | Minitron: mean over a sample's tokens, L2 norm over samples; of each norm, and `hidden` their sum |
 | `block_influence` | of each layer |
-| `optin` | manifold distance and KL; `importance` = md / mean md + 0.1 kl / mean kl, means over all heads of the model |
-| `repaired` | one mask, then rearranged, tuned, and projections fitted anew; `kl` from the dense model, on the same data |
+| `optin` | manifold distance and KL; `importance` = md / mean md + 0.1 kl / mean kl, means over all heads |
+| `repaired` | one mask, then rearranged, tuned, projections fitted anew; `kl` from the dense model, same data |
 """
 
 import json

@@ -8,8 +8,8 @@ Float32 and plain attention ("eager"), whatever is stored. What DIR is, its conf
 
 | model | a sample | measures |
 |---|---|---|
-| causal language model | a window of `tokens`, of the text tokenized whole without special tokens | `loss`, `perplexity` |
-| classifier | a line of JSON lines, cut to `tokens` with special tokens; or a picture of an idx file | `loss`, `accuracy` |
+| causal language model | a window of `tokens`; the text is tokenized whole, no special tokens | `loss`, `perplexity` |
+| classifier | a line of JSON lines, cut to `tokens` with special ones; a picture of an idx file | `loss`, `accuracy` |
 | encoder without a head | the same | `probe` |
 
 JSON lines are one text for a language model, joined by line breaks. The labels of an idx file are the file beside it
@@ -70,7 +70,8 @@ def pictures(directory, path, samples):
     from PIL import Image
 
     processor = transformers.AutoImageProcessor.from_pretrained(directory)
-    labels = torch.tensor(idx(path.with_name(path.name.replace("images-idx3", "labels-idx1")))[:samples].astype("int64"))
+    beside = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
+    labels = torch.tensor(idx(beside)[:samples].astype("int64"))
     images = [Image.fromarray(picture) for picture in idx(path)[:samples]]
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)

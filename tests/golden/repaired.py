@@ -18,7 +18,7 @@ def mask(axis, count):
 
 
 def rearranged(rows, count):
-    """Which units go: the lowest first, then each other one in ascending order is let in and the best to leave leaves."""
+    """Which units go: at first the lowest; then each other one, ascending, comes in, and the best to leave leaves."""
     order = rows.square().sum(0).sort(stable=True).indices.tolist()
     out, cost = order[:count], lambda units: rows[:, units].sum(1).square().sum()
     before = cost(out)
@@ -85,8 +85,8 @@ def quality(subject, student):
 
 
 def tune(subject, first_attention):
-    """Mask tuning: the scale of each unit that stays. The stream after the block is what is fitted, so the target is the
-    teacher's, less the student's stream before and the bias. An attention's intercept goes into its bias."""
+    """Mask tuning: the scale of each unit that stays. What is fitted is the stream after the block, so the target is
+    the teacher's, less the student's stream before and the bias. An attention's intercept goes into its bias."""
     student, gates = student_of(subject)
     found = {}
     with student.gated(gates):
@@ -114,8 +114,8 @@ def tune(subject, first_attention):
 
 
 def refit(subject, ridge=1e-6):
-    """Least squares: the columns that stay give what the dense model's projection gave, bias as it was. The ridge, times
-    the mean of the Gram matrix' diagonal, holds them to what they were: nothing masked, nothing changed."""
+    """Least squares: the columns that stay give what the dense model's projection gave, bias as it was. The ridge,
+    times the mean of the Gram matrix' diagonal, holds them to what they were: nothing masked, nothing changed."""
     student, gates = student_of(subject)
     found = {}
     with student.gated(gates):

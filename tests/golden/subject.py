@@ -236,7 +236,7 @@ class Subject:
         """While it lasts, each element of an axis is multiplied by its gate, where the axis is taken in."""
 
         def gate(axis):
-            _, count, width = self.axes()[axis]
+            _, _, width = self.axes()[axis]
             return lambda _, inputs: (inputs[0] * gates[axis].repeat_interleave(width),)
 
         hooks = [self.modules[self.axes()[axis][0]].register_forward_pre_hook(gate(axis)) for axis in gates]
