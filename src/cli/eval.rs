@@ -1,14 +1,14 @@
 //! `tamis eval`: measures of any model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tamis::check::{Measuring, TypedMeasure};
+use tamis::check::{Measuring, TypedMeasure, World};
 use tamis::diagnostic::numbers::{bytes, count, share};
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
 use tamis::graph::{Between, SiteId};
-use tamis::pass::Unit;
+use tamis::pass::{Context, Findings, Silent, Unit};
 use tamis::source::Source;
 use tamis::weights::Version;
 
@@ -25,9 +25,12 @@ pub struct Eval {
     /// What to measure, as in a recipe: `params`, `zeros of layers[*].mlp`
     #[arg(long, required = true, value_name = "MEASURE")]
     measure: Vec<String>,
-    /// Data for measures that need some; this build has no such measure
+    /// Data for measures that need some: `test = text("test.jsonl", label: "label")`; without a name it is `data`
     #[arg(long, value_name = "SPEC")]
-    data: Option<String>,
+    data: Vec<String>,
+    /// The model that `cosine`, `agreement` and `kl` compare with
+    #[arg(long, value_name = "MODEL")]
+    against: Option<PathBuf>,
     #[command(flatten)]
     size: InputSize,
     /// The form of the answer
@@ -37,12 +40,8 @@ pub struct Eval {
 
 impl Eval {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
-        if let Some(data) = &self.data {
-            let message = format!("no measure of this build reads data, so `--data {data}` has no use");
-            let help = "`tamis doc` lists the measures that there are";
-            return Err(Diagnostic::new(&codes::DATA_UNSUPPORTED, message).help(help).into());
-        }
-        let text = format!("measure {}", self.measure.join(", "));
+        let data: String = self.data.iter().map(|spec| format!("data {}\n", named(spec))).collect();
+        let text = format!("{data}measure {}", self.measure.join(", "));
         let recipe = session.sources.add(Source::new("--measure", text));
         let at = self.size.at();
         let (measuring, found) =
@@ -51,6 +50,7 @@ impl Eval {
         let Some(Measuring { model, measures }) = measuring else { return Err(Diagnostics::new()) };
         let checkpoint = Arc::new(session.files.checkpoint(&self.model)?);
         let version = checkpoint.has_weights().then(|| Version::open((*model.graph).clone(), &checkpoint));
+        let input = self.against.as_ref().map(|path| opened(path, session)).transpose()?;
         let places = model.graph.places();
         let mut taken = Vec::new();
         for measure in &measures {
@@ -62,7 +62,14 @@ impl Eval {
                     let sites = measure.sites.as_ref();
                     let sites: Option<Vec<SiteId>> =
                         sites.map(|paths| paths.iter().filter_map(|path| places.site(path)).collect());
-                    measure.measure.measure(version, &model.cost, sites.as_deref())?
+                    let at = Context {
+                        version,
+                        input: input.as_ref().unwrap_or(version),
+                        dir: &checkpoint.dir,
+                        found: Findings::default(),
+                        progress: &Silent,
+                    };
+                    measure.measure.measure(&at, &model.cost, sites.as_deref())?
                 }
             };
             taken.push((measure, value));
@@ -84,10 +91,27 @@ impl Eval {
     }
 }
 
+/// `text("x.jsonl")` as a definition: `data = text("x.jsonl")`.
+fn named(spec: &str) -> String {
+    let call = spec.find('(').unwrap_or(spec.len());
+    if spec[..call].contains('=') { spec.to_string() } else { format!("data = {spec}") }
+}
+
+/// Another model, with weights.
+fn opened(path: &Path, session: &mut Session) -> Result<Version, Diagnostics> {
+    let opened = session.files.model(path, &mut session.sources)?;
+    let checkpoint = Arc::new(session.files.checkpoint(path)?);
+    if !checkpoint.has_weights() {
+        let message = format!("`{}` is a config alone, and has nothing to compare with", path.display());
+        return Err(Diagnostic::new(&codes::WEIGHTS_MISSING, message).path(path).into());
+    }
+    Ok(Version::open((*opened.graph).clone(), &checkpoint))
+}
+
 /// Counts are whole numbers in JSON too.
 fn number(unit: Unit, value: f64) -> Value {
     match unit {
-        Unit::Share => json!(value),
+        Unit::Share | Unit::Number | Unit::Seconds => json!(value),
         _ if value >= 0.0 && value.fract() == 0.0 && value < 2_f64.powi(53) => json!(value as u64),
         _ => json!(value),
     }
@@ -98,10 +122,11 @@ fn shown(unit: Unit, value: f64) -> String {
         Unit::Count => count(value as u64),
         Unit::Bytes => bytes(value as u64),
         Unit::Share => share(value),
+        Unit::Number | Unit::Seconds => unit.show(value),
     }
 }
 
-fn no_weights(model: &std::path::Path, measure: &TypedMeasure) -> Diagnostic {
+fn no_weights(model: &Path, measure: &TypedMeasure) -> Diagnostic {
     let message = format!("`{}` needs weights, and `{}` is a config alone", measure.text, model.display());
     Diagnostic::new(&codes::WEIGHTS_MISSING, message).path(model)
 }

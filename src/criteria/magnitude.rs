@@ -5,9 +5,9 @@ mod units;
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Criterion, ElementScores, UnitScores};
+use crate::pass::{Context, Criterion, ElementScores, UnitScores};
 use crate::tensor::norm;
-use crate::weights::{Reach, Version};
+use crate::weights::Reach;
 use crate::{choice, criterion};
 
 choice! {
@@ -73,11 +73,11 @@ impl ElementScores for Magnitude {
 }
 
 impl UnitScores for Magnitude {
-    fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
+    fn score(&self, at: &Context<'_>, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
         let norm = match self.norm {
             Norm::L1 => norm::Norm::L1,
             Norm::L2 => norm::Norm::SquaredL2,
         };
-        units::sums(version, axes, norm)
+        units::sums(at.version, axes, norm)
     }
 }

@@ -1,10 +1,24 @@
 //! The criteria: a file each, and the list.
 
+pub mod activation;
+pub mod block_influence;
+pub mod fisher;
 pub mod lamp;
 pub mod magnitude;
 pub mod random;
+pub mod taylor;
+pub mod wanda;
 
 use crate::pass::CriterionSpec;
 
 /// Every criterion there is, in the order of the manual.
-pub static CRITERIA: &[&CriterionSpec] = &[&magnitude::SPEC, &lamp::SPEC, &random::SPEC];
+pub static CRITERIA: &[&CriterionSpec] = &[
+    &magnitude::SPEC,
+    &lamp::SPEC,
+    &random::SPEC,
+    &wanda::SPEC,
+    &fisher::SPEC,
+    &taylor::SPEC,
+    &activation::SPEC,
+    &block_influence::SPEC,
+];

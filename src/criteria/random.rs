@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Criterion, ElementScores, UnitScores};
+use crate::pass::{Context, Criterion, ElementScores, UnitScores};
 use crate::tensor::random::Stream;
-use crate::weights::{Reach, Version};
+use crate::weights::Reach;
 
 criterion! {
     /// Chance, as a baseline: what a criterion is worth shows beside it.
@@ -53,8 +53,8 @@ impl ElementScores for Random {
 }
 
 impl UnitScores for Random {
-    fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
-        let (graph, places) = (&version.graph, version.graph.places());
+    fn score(&self, at: &Context<'_>, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
+        let (graph, places) = (&at.version.graph, at.version.graph.places());
         let of_axis = |path: &String| {
             let axis = places.axis(path).expect("the checker and the run agree on paths");
             let stream = Stream::new(self.seed, path);

@@ -360,6 +360,16 @@ codes! {
     /// The model on disk is another one than a moment ago, when the recipe was checked against it. Run again, when nobody
     /// writes to its directory.
     MODEL_CHANGED = "model-changed", Error, Input;
+    /// A loss or a comparison is wanted of a model that gives no logits, or on samples that have no labels. A language model is
+    /// measured by the next token; a classifier needs `label: "FIELD"` in its data.
+    NO_LOSS = "no-loss", Error, Recipe;
+    /// What the model answers is NaN or infinite. Measure the input model too: if its answers are finite, a step broke it.
+    ANSWERS_NOT_FINITE = "answers-not-finite", Error, Recipe;
+    /// A sample does not fit the model: a token that its table has no row for, or more tokens than it has positions.
+    SAMPLE_MISFIT = "sample-misfit", Error, Input;
+    /// The model could not be run. That is an error of tamis, unless memory ran out. Please report it with the recipe and the
+    /// model's config.
+    RUN_FAILED = "run-failed", Error, Output;
     /// An `expect` does not hold for the result. Everything is written all the same, so that the report can be read.
     EXPECTATION_FAILED = "expectation-failed", Error, Recipe;
     /// The files that were written are not what the steps promise. That is an error of tamis, never of the recipe: the
@@ -385,6 +395,4 @@ codes! {
     /// `tamis verify --rerun` made the output again, and a file came out differently: another version of tamis, another
     /// input, or an error of tamis.
     RERUN_DIFFERS = "rerun-differs", Error, Recipe;
-    /// `tamis eval --data` names data, but no measure of this build reads any.
-    DATA_UNSUPPORTED = "data-unsupported", Error, Usage;
 }

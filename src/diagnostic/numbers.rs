@@ -70,6 +70,13 @@ pub fn share(share: f64) -> String {
     format!("{short} %")
 }
 
+/// Four digits of a number: `23.81`, `0.03187`.
+pub fn digits(value: f64) -> String {
+    let whole = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+    let behind = (3.0 - whole).clamp(0.0, 9.0) as usize;
+    format!("{value:.behind$}")
+}
+
 /// `1 layer`, `3 layers`
 pub fn things(number: usize, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
@@ -88,6 +95,11 @@ mod tests {
         );
         assert_eq!([90_900_000, 999_499, 999_500].map(bytes), ["90.9 MB", "999 KB", "1.00 MB"]);
         assert_eq!(bytes(12), "12 B");
+    }
+
+    #[test]
+    fn four_digits_are_shown_of_numbers_without_a_unit() {
+        assert_eq!([23.814_2, 0.031_874, 1234.56, 0.0, -1.0].map(digits), ["23.81", "0.03187", "1235", "0.000", "-1.000"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::cache::Cache;
 use super::input::Input;
-use super::progress::Progress;
+use crate::pass::Progress;
 use crate::checkpoint::Digest;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::Data;

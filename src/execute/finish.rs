@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cache::Cache;
 use super::data::DataSets;
 use super::input::Input;
-use super::progress::Progress;
+use crate::pass::Progress;
 use super::record::Record;
 use super::summary::summary;
 use super::verify::{verify, verify_budgets};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::Cache;
-use super::progress::Progress;
+use crate::pass::Progress;
 use super::stream;
 use crate::checkpoint::{Checkpoint, Digest, GRAPH_FILE, beside, locate};
 use crate::diagnostic::{Diagnostic, codes};

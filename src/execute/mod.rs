@@ -10,7 +10,6 @@ mod data;
 mod finish;
 mod input;
 mod outputs;
-mod progress;
 mod record;
 mod run;
 mod scratch;
@@ -24,7 +23,7 @@ mod write;
 use std::path::PathBuf;
 
 pub use cache::{Cache, default_cache};
-pub use progress::{Progress, Silent};
+pub use crate::pass::{Progress, Silent};
 pub use run::run;
 
 use crate::checkpoint::{Existing, Family};

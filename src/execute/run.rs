@@ -9,14 +9,14 @@ use super::compare::{compare, unmet};
 use super::data::DataSets;
 use super::finish::Finishing;
 use super::input::Input;
-use super::progress::Progress;
+use crate::pass::Progress;
 use super::record::Record;
 use super::write::{self, Written};
 use super::{Options, Outcome, Saved, outputs, scratch};
 use crate::checkpoint::OutputDir;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::SiteId;
-use crate::pass::{Finding, Work};
+use crate::pass::{Context, Finding, Findings, Work};
 use crate::plan::{
     Does, Entry, Expecting, Measuring, Need, Part, Plan, Rewriting, Saving, Storage, TaskId, last_uses,
 };
@@ -82,12 +82,8 @@ struct Running<'a> {
     unmet: BTreeMap<TaskId, Diagnostic>,
 }
 
-/// What a work found, and the scores that it came from, for the record.
-#[derive(Clone)]
-struct Found {
-    finding: Arc<Finding>,
-    scores: Option<Arc<Finding>>,
-}
+/// What the works of a stage found, up to one of them.
+type Found = Vec<Arc<Finding>>;
 
 impl Running<'_> {
     fn task(&mut self, id: TaskId) -> Result<(), Diagnostic> {
@@ -121,8 +117,18 @@ impl Running<'_> {
         Arc::clone(&self.versions[&version])
     }
 
-    fn found_before(&self, id: TaskId) -> Option<Found> {
-        self.plan.needed(id, Need::Finding).map(|finding| self.found[&finding].clone())
+    fn context<'a>(&'a self, version: &'a Version, found: &'a [Arc<Finding>]) -> Context<'a> {
+        Context {
+            version,
+            input: &self.input.version,
+            dir: &self.input.checkpoint.dir,
+            found: Findings::new(found),
+            progress: self.progress,
+        }
+    }
+
+    fn found_before(&self, id: TaskId) -> Found {
+        self.plan.needed(id, Need::Finding).map_or_else(Found::new, |finding| self.found[&finding].clone())
     }
 
     fn work(&mut self, id: TaskId, work: &dyn Work) -> Result<(), Diagnostic> {
@@ -133,14 +139,13 @@ impl Running<'_> {
             }
             false => None,
         };
-        let before = self.found_before(id);
+        let mut before = self.found_before(id);
         let known = key.and_then(|key| self.cache.get(&key));
         let finding: Finding = match known {
             Some(finding) => finding,
             None => {
                 self.progress.start(&self.said(id), None);
-                let before = before.as_ref().map(|found| &*found.finding);
-                let finding = work.run(&self.version(id), before)?;
+                let finding = work.run(&self.context(&self.version(id), &before))?;
                 self.progress.finish();
                 if let Some(key) = key {
                     self.cache.put(&key, &finding);
@@ -148,27 +153,23 @@ impl Running<'_> {
                 finding
             }
         };
-        let finding = Arc::new(finding);
-        let scores = match *finding {
-            Finding::UnitScores(_) => Some(Arc::clone(&finding)),
-            _ => before.and_then(|found| found.scores),
-        };
-        self.found.insert(id, Found { finding, scores });
+        before.push(Arc::new(finding));
+        self.found.insert(id, before);
         Ok(())
     }
 
     fn rewrite(&mut self, id: TaskId, rewriting: &Rewriting) -> Result<(), Diagnostic> {
         let before = self.version(id);
         let found = self.found_before(id);
-        let finding = found.as_ref().map(|found| &*found.finding);
-        let scores = found.as_ref().and_then(|found| found.scores.as_deref());
+        let found = Findings::new(&found);
+        let scores = found.find(|finding| matches!(finding, Finding::UnitScores(_)).then_some(finding));
         let mut version = (*before).clone();
-        rewriting.rewrite.apply(&mut version, finding)?;
+        rewriting.rewrite.apply(&mut version, found)?;
         let mut records = Vec::new();
         let mut at = (*before).clone();
         for Part { rewrite, steps } in &rewriting.parts {
             let mut next = at.clone();
-            rewrite.apply(&mut next, finding)?;
+            rewrite.apply(&mut next, found)?;
             records.push(Record::of(steps, &at, &next, scores, self.plan.at.batch));
             at = next;
         }
@@ -200,7 +201,7 @@ impl Running<'_> {
             .map(|paths| paths.iter().filter_map(|path| places.site(path)).collect());
         self.progress.start(&self.said(id), None);
         let cost = version.graph.cost(self.plan.at.batch);
-        let value = measuring.measure.measure(&version, &cost, sites.as_deref())?;
+        let value = measuring.measure.measure(&self.context(&version, &[]), &cost, sites.as_deref())?;
         self.progress.finish();
         self.values.insert(id, value);
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::progress::Progress;
+use crate::pass::Progress;
 use super::stream;
 use crate::checkpoint::{Checkpoint, Existing, OutputDir, TensorSpec};
 use crate::diagnostic::Diagnostic;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::progress::Progress;
+use crate::pass::Progress;
 use crate::checkpoint::TensorFiles;
 use crate::diagnostic::Diagnostic;
 use crate::plan::BLOCK;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::input::Input;
-use super::progress::Progress;
+use crate::pass::Progress;
 use super::{config, stream};
 use crate::checkpoint::{Checkpoint, GRAPH_FILE, OutputDir, TensorSpec, graph_json};
 use crate::diagnostic::Diagnostic;

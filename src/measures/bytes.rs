@@ -3,8 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::measure;
-use crate::pass::Measure;
-use crate::weights::Version;
+use crate::pass::{Context, Measure};
 
 measure! {
     /// Bytes of the stored weights, in the element types that they are stored in.
@@ -16,7 +15,7 @@ impl Measure for Bytes {
         Some(cost.bytes)
     }
 
-    fn measure(&self, _: &Version, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, _: &Context<'_>, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
         Ok(cost.bytes.max as f64)
     }
 }

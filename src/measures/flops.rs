@@ -3,8 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::measure;
-use crate::pass::Measure;
-use crate::weights::Version;
+use crate::pass::{Context, Measure};
 
 measure! {
     /// Floating-point operations of one forward pass for the stated input: two for each multiply-accumulate.
@@ -16,7 +15,7 @@ impl Measure for Flops {
         Some(cost.flops())
     }
 
-    fn measure(&self, _: &Version, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, _: &Context<'_>, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
         Ok(cost.flops().max as f64)
     }
 }

@@ -3,8 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::measure;
-use crate::pass::Measure;
-use crate::weights::Version;
+use crate::pass::{Context, Measure};
 
 measure! {
     /// Multiply-accumulates of one forward pass for the stated input: products of linear, convolution and attention operations
@@ -17,7 +16,7 @@ impl Measure for Macs {
         Some(cost.macs)
     }
 
-    fn measure(&self, _: &Version, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, _: &Context<'_>, cost: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
         Ok(cost.macs.max as f64)
     }
 }

@@ -3,8 +3,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Between, Cost, SiteId};
 use crate::measure;
-use crate::pass::Measure;
-use crate::weights::Version;
+use crate::pass::{Context, Measure};
 
 measure! {
     /// Stored weights: every element of every tensor, a tied one once, buffers not at all. With `of` those of the matrices
@@ -21,9 +20,9 @@ impl Measure for Params {
         true
     }
 
-    fn measure(&self, version: &Version, cost: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, at: &Context<'_>, cost: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
         let Some(sites) = sites else { return Ok(cost.params.max as f64) };
-        let graph = &version.graph;
+        let graph = &at.version.graph;
         let elements =
             |&site: &SiteId| graph.matrix_views(site).map(|view| graph.view_elements(view)).sum::<usize>();
         Ok(sites.iter().map(elements).sum::<usize>() as f64)

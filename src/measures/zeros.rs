@@ -5,7 +5,7 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Cost, SiteId};
 use crate::measure;
-use crate::pass::Measure;
+use crate::pass::{Context, Measure};
 use crate::tensor::convert;
 use crate::weights::Version;
 
@@ -19,7 +19,8 @@ impl Measure for Zeros {
         true
     }
 
-    fn measure(&self, version: &Version, _: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, at: &Context<'_>, _: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+        let version = at.version;
         let sites = sites.map_or_else(|| version.graph.matrices(), <[SiteId]>::to_vec);
         let counts: Vec<(u64, u64)> =
             sites.par_iter().map(|&site| zeros_of_site(version, site)).collect::<Result<_, _>>()?;

@@ -5,19 +5,38 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::argument::{Argument, Type, Wrong};
+use super::context::Context;
+use super::lowering::{Statistics, Work};
+use super::reader::Data;
 use super::registry::Registry;
 use super::spec::{CriterionSpec, bind_call};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::weights::{Reach, Version};
+use crate::graph::Graph;
+use crate::weights::{MaskRule, Reach};
 
 /// Scores importance. Higher is kept.
 pub trait Criterion: Debug + Send + Sync {
     /// As written, with arguments: `random(seed: 7)`. Equal texts are equal criteria.
     fn describe(&self) -> String;
 
-    /// Scores of single weights, if it has such.
+    /// The data sets that it looks at the model with.
+    fn data(&self) -> Vec<Data> {
+        Vec::new()
+    }
+
+    /// Scores of single weights, if it has such; of a criterion that observes, their reach, until it has observed.
     fn elements(&self) -> Option<&dyn ElementScores> {
+        None
+    }
+
+    /// Work that has to see the model at work before single weights can be scored, if there is any.
+    fn observe(&self, _: &Asked<'_>) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// The scores of single weights after that.
+    fn observed(&self, _: &Statistics) -> Option<Arc<dyn ElementScores>> {
         None
     }
 
@@ -37,18 +56,45 @@ pub trait ElementScores: Send + Sync {
         false
     }
 
+    /// Whether scores compare within an output rather than within a matrix, so that `row` is their scope.
+    fn compares_rows(&self) -> bool {
+        false
+    }
+
     /// Scores of consecutive weights, counted by rows of `[out, in]`, the first of number `first`, of the matrix at
     /// tree path `place`. Covers what `reach` asks for.
     fn score(&self, place: &str, first: usize, weights: &[f32], scores: &mut [f32]);
 }
 
+/// What is asked of a criterion that has to observe.
+pub struct Asked<'a> {
+    pub graph: &'a Graph,
+    /// Paths of the weights to be scored.
+    pub sites: &'a [String],
+    /// How they will be masked, where each weight by itself says it: later layers then see the masked ones before them.
+    pub mask: Option<Arc<dyn Masking>>,
+}
+
+/// A mask that follows from what was observed of one weight.
+pub trait Masking: Debug + Send + Sync {
+    fn rule(&self, seen: &Statistics) -> Arc<dyn MaskRule>;
+
+    /// All that it depends on beside that.
+    fn arguments(&self) -> serde_json::Value;
+}
+
 /// Scores of elements of axes. A score is what is lost when the element goes; scores of a set add up.
 pub trait UnitScores: Send + Sync {
+    /// Whether it has scores of elements of this noun.
+    fn takes(&self, _noun: &str) -> bool {
+        true
+    }
+
     /// For each axis (by path) the score of each element, in order; the same whichever other axes are asked for.
     ///
     /// # Errors
-    /// Where weights cannot be read, or are not finite.
-    fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic>;
+    /// Where weights or samples cannot be read, or are not finite.
+    fn score(&self, at: &Context<'_>, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic>;
 }
 
 /// A criterion as an argument: `magnitude`, `random(seed: 7)`.
@@ -89,7 +135,13 @@ impl Scorer {
 
     /// The scores of elements of axes, or why there are none.
     pub fn units(&self, noun: &str) -> Result<&dyn UnitScores, Diagnostic> {
-        self.criterion.units().ok_or_else(|| self.cannot(noun))
+        let units = self.criterion.units().ok_or_else(|| self.cannot(noun))?;
+        if units.takes(noun) {
+            return Ok(units);
+        }
+        let message = format!("`{}` cannot score {noun}", self.spec.name);
+        Err(Diagnostic::at(&codes::CANNOT_SCORE, self.value.span, message)
+            .help(format!("`tamis doc {}` says what it is for", self.spec.name)))
     }
 
     fn cannot(&self, noun: &str) -> Diagnostic {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::amount::CostMeasure;
+use super::context::{Context, Findings};
 use super::reader::Data;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Graph;
@@ -80,8 +81,8 @@ pub trait Work: Debug + Send + Sync {
     /// Of what was found before it uses the places that it names itself: there may be more.
     ///
     /// # Errors
-    /// Where weights cannot be read or are not finite, or a target cannot be met after all.
-    fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic>;
+    /// Where weights or samples cannot be read or are not finite, or a target cannot be met after all.
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic>;
 
     /// What the user should know of what was found: warnings and notes.
     fn remarks(&self, _version: &Version, _found: &Finding) -> Vec<Diagnostic> {
@@ -137,7 +138,7 @@ pub trait Rewrite: Debug + Send + Sync {
     ///
     /// # Errors
     /// Where the finding does not fit.
-    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic>;
+    fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic>;
 }
 
 /// What a piece of work found. Small, and kept in the cache.
@@ -152,4 +153,10 @@ pub enum Finding {
     Cuts(BTreeMap<String, Cut>),
     /// For each site (by path) the rank of its factors; sites that stay dense are not listed.
     Ranks(BTreeMap<String, usize>),
+    /// Numbers about places, seen in the model at work.
+    Statistics(Statistics),
 }
+
+/// For each place (by path) numbers that were seen there: of a site one for each input, of an axis one for each element.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Statistics(pub BTreeMap<String, Vec<f64>>);

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
+use super::context::Context;
 use super::reader::Data;
 use super::spec::{Bound, FieldSpec};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Between, Cost, SiteId};
-use crate::weights::Version;
 
 /// How a measure's numbers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub enum Unit {
     Bytes,
     /// A share: `50 %`.
     Share,
+    /// A number without a unit: a loss, a cosine.
+    Number,
+    /// Seconds: `12.5 ms`.
+    Seconds,
 }
 
 impl Unit {
@@ -29,6 +33,8 @@ impl Unit {
             Self::Share => numbers::share(value),
             Self::Count if value >= 0.0 && value.fract() == 0.0 => numbers::count(value as u64),
             Self::Bytes if value >= 0.0 => numbers::bytes(value.round() as u64),
+            Self::Number => numbers::digits(value),
+            Self::Seconds => format!("{} ms", numbers::digits(value * 1000.0)),
             Self::Count | Self::Bytes => format!("{value}"),
         }
     }
@@ -64,8 +70,8 @@ pub trait Measure: Debug + Send + Sync {
     /// The number of a model with weights; of the weights of some sites, where these are given.
     ///
     /// # Errors
-    /// Where weights cannot be read.
-    fn measure(&self, version: &Version, cost: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic>;
+    /// Where weights or samples cannot be read.
+    fn measure(&self, at: &Context<'_>, cost: &Cost, sites: Option<&[SiteId]>) -> Result<f64, Diagnostic>;
 }
 
 /// Defines a measure: its arguments as a struct, and its [`MeasureSpec`].

@@ -5,12 +5,14 @@
 
 mod amount;
 mod argument;
+mod context;
 mod criterion;
 pub mod elements;
 mod evaluate;
 mod lowering;
 mod measure;
 mod noun;
+mod progress;
 mod placed;
 mod reader;
 mod registry;
@@ -22,11 +24,13 @@ use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
 pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
-pub use criterion::{Criterion, ElementScores, Scorer, UnitScores};
+pub use criterion::{Asked, Criterion, ElementScores, Masking, Scorer, UnitScores};
+pub use context::{Context, Findings, is_causal};
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
-pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Work, WorkKind};
+pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Statistics, Work, WorkKind};
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
+pub use progress::{Progress, Silent};
 pub use placed::Placed;
 pub use reader::{Data, DataKind, For, Input, Pixels, Reader, ReaderSpec, Sample, Samples};
 pub use registry::Registry;

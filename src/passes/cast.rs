@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, ParamId};
 use crate::pass;
-use crate::pass::{Finding, Lowering, Pass, Rewrite, Stage, StepScope};
+use crate::pass::{Findings, Lowering, Pass, Rewrite, Stage, StepScope};
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::DType;
 use crate::weights::Version;
@@ -104,7 +104,7 @@ impl Rewrite for CastWeights {
         self.params(graph).into_iter().for_each(|param| graph.cast(param, self.to));
     }
 
-    fn apply(&self, version: &mut Version, _: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, _: Findings<'_>) -> Result<(), Diagnostic> {
         self.params(&version.graph).into_iter().for_each(|param| version.cast(param, self.to));
         Ok(())
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::Graph;
 use crate::pass;
-use crate::pass::{Finding, Lowering, Pass, Rewrite, Stage, StepScope};
+use crate::pass::{Findings, Lowering, Pass, Rewrite, Stage, StepScope};
 use crate::weights::Version;
 
 pass! {
@@ -79,7 +79,7 @@ impl Rewrite for ReleaseZeros {
         }
     }
 
-    fn apply(&self, version: &mut Version, _: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, _: Findings<'_>) -> Result<(), Diagnostic> {
         self.effect(&mut version.graph);
         Ok(())
     }

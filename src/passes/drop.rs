@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::Extent;
+use crate::graph::{Extent, Graph};
 use crate::pass;
 use crate::pass::elements::{Choice, ChooseElements, KeepElements, ScoreElements, Stay};
 use crate::pass::{Lowering, Pass, Quantity, Scorer, Stage, StepScope};
@@ -42,10 +42,10 @@ impl Pass for Drop {
                 Stay::These((0..all).filter(|index| gone.binary_search(index).is_err()).collect()),
                 Vec::new(),
             ),
-            (None, Some(keep), None) => self.chosen(path, keep.of(all))?,
+            (None, Some(keep), None) => self.chosen(step.graph, path, keep.of(all))?,
             (None, None, Some(remove)) => {
                 let left = all.checked_sub(remove.of(all));
-                self.chosen(path, left.ok_or_else(|| too_many(step, ClauseKind::Remove, all))?)?
+                self.chosen(step.graph, path, left.ok_or_else(|| too_many(step, ClauseKind::Remove, all))?)?
             }
             (None, None, None) => {
                 let message = "which layers?";
@@ -68,10 +68,10 @@ impl Pass for Drop {
 }
 
 impl Drop {
-    fn chosen(&self, path: &str, keep: usize) -> Result<(Stay, Vec<Arc<dyn pass::Work>>), Diagnostic> {
+    fn chosen(&self, graph: &Graph, path: &str, keep: usize) -> Result<(Stay, Vec<Arc<dyn pass::Work>>), Diagnostic> {
         self.criterion.units("layers")?;
-        let score =
-            ScoreElements { criterion: Arc::clone(&self.criterion.criterion), axes: vec![path.into()] };
+        let criterion = Arc::clone(&self.criterion.criterion);
+        let score = ScoreElements::new(graph, criterion, vec![path.into()]);
         let choice = Choice::Each(BTreeMap::from([(path.to_string(), keep)]));
         Ok((Stay::Some(Extent::exact(keep)), vec![Arc::new(score), Arc::new(ChooseElements { choice })]))
     }

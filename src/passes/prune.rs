@@ -175,14 +175,17 @@ impl Prune {
         stay: BTreeMap<String, Stay>,
         bound: Option<CostBound>,
     ) -> Result<Lowering, Diagnostic> {
-        self.criterion.units(step.targets[0].noun.name)?;
+        for target in step.targets {
+            self.criterion.units(target.noun.name)?;
+        }
         let mut notes = Vec::new();
         let rewrite = KeepElements::new(step.graph, stay);
         if rewrite.axes.iter().all(|(path, stay)| stay.extent() == Extent::exact(rewrite.before[path])) {
             let message = "this keeps everything";
             notes.push(Diagnostic::at(&codes::NO_EFFECT, step.verb, message));
         }
-        let score = ScoreElements { criterion: Arc::clone(&self.criterion.criterion), axes: step.axes() };
+        let criterion = Arc::clone(&self.criterion.criterion);
+        let score = ScoreElements::new(step.graph, criterion, step.axes());
         let work = vec![Arc::new(score) as _, Arc::new(ChooseElements { choice }) as _];
         let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
         Ok(Lowering { stages, bound, notes })

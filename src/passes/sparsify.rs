@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Weight;
-use crate::pass::{Count, Lowering, Pass, Ratio, Scorer, Stage, StepScope, Work};
+use crate::pass::{Asked, Count, Lowering, Pass, Ratio, Scorer, Stage, StepScope, Work};
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::pattern::Pattern;
 use crate::{choice, pass};
@@ -68,7 +68,8 @@ pass! {
         To amount: Amount,
     }
     with {
-        /// Which weights compete for a share of zeros; `tensor` where nothing is said. A pattern competes within its groups.
+        /// Which weights compete for a share of zeros; where nothing is said `row` for `wanda`, else `tensor`. A pattern competes
+        /// within its groups.
         scope: Option<Scope>,
         /// What each matrix keeps at least where several compete, as a share of all of their weights, so that no layer
         /// collapses; 0.05% is the published choice.
@@ -83,15 +84,18 @@ impl Pass for Sparsify {
         self.criterion.elements()?;
         let sites = step.sites();
         refuse_factored(step, &sites)?;
-        let scores = Scores(Arc::clone(&self.criterion.criterion));
-        let (work, how) = match self.amount {
+        let scores = Scores::new(Arc::clone(&self.criterion.criterion));
+        let (mut work, how) = match self.amount {
             Amount::Pattern(pattern) => (Vec::new(), self.pattern(step, pattern)?),
             Amount::Zeros(share) => self.share(step, &sites, &scores, share)?,
         };
         let misfit = |wrong: Diagnostic| at_clause(step, ClauseKind::To, wrong);
         refuse_misfits(step.graph, &sites, how.fit()).map_err(misfit)?;
         let notes = self.notes(step);
-        let stages = vec![Stage { work, rewrite: Arc::new(MaskWeights { scores, how, sites }) }];
+        let rewrite = MaskWeights { scores, how, sites };
+        let asked = Asked { graph: step.graph, sites: &rewrite.sites, mask: rewrite.masking() };
+        work.splice(..0, self.criterion.criterion.observe(&asked));
+        let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
         Ok(Lowering { stages, bound: None, notes })
     }
 }
@@ -120,7 +124,8 @@ impl Sparsify {
         scores: &Scores,
         share: f64,
     ) -> Result<(Vec<Arc<dyn Work>>, How), Diagnostic> {
-        let scope = self.scope.unwrap_or(Scope::Tensor);
+        let by_row = self.criterion.elements()?.compares_rows();
+        let scope = self.scope.unwrap_or(if by_row { Scope::Row } else { Scope::Tensor });
         let size = self.block.map_or(1, |Count(size)| size);
         if self.floor.is_some() && !matches!(scope, Scope::Global | Scope::Group) {
             let message = "`floor` is for weights that compete with those of other matrices";

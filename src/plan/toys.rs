@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Bias, Builder, Cost, Extent, Graph, Role, SiteId, Size, Sparsity};
 use crate::measure;
 use crate::pass::elements::{Choice, ChooseElements, KeepElements, ScoreElements, Stay};
-use crate::pass::{Criterion, Finding, Measure, Rewrite, Stage, UnitScores, Work};
+use crate::pass::{Criterion, Findings, Measure, Rewrite, Stage, UnitScores, Work};
 use crate::source::{Source, Sources, Span};
 use crate::syntax::ast::Comparison;
 use crate::tensor::{DType, convert};
@@ -359,7 +359,7 @@ impl Rewrite for Halve {
         self.mark(graph);
     }
 
-    fn apply(&self, version: &mut Version, _: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, _: Findings<'_>) -> Result<(), Diagnostic> {
         for site in self.mark(&mut version.graph) {
             version.mask(site, Arc::new(SmallerOfTwo));
         }
@@ -396,7 +396,7 @@ impl Rewrite for Factor {
         }
     }
 
-    fn apply(&self, version: &mut Version, _: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, _: Findings<'_>) -> Result<(), Diagnostic> {
         let places = version.graph.places();
         self.sites.iter().for_each(|path| version.factor(places.site(path).unwrap(), 2));
         Ok(())

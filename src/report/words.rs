@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagnostic::numbers::{bytes, count, share, things};
+use crate::diagnostic::numbers::{bytes, count, digits, share, things};
 use crate::graph::{Role, Sparsity};
 use crate::pass::Unit;
 use crate::provenance::{At, Expectation, Kept, Provenance, Step};
@@ -29,6 +29,8 @@ pub(super) fn ranges(numbers: &[usize], most: usize) -> String {
 pub(super) fn value(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Share => share(value),
+        Unit::Number => digits(value),
+        Unit::Seconds => unit.show(value),
         Unit::Bytes if is_whole(value) => bytes(value as u64),
         // A bound may be a share of a count: from a thousand on nobody reads its decimals.
         Unit::Count if is_whole(value) || value >= 1000.0 => count(value as u64),
@@ -51,6 +53,8 @@ pub(super) fn compared(expectation: &Expectation) -> (String, String) {
 fn exact(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Share => format!("{:.4} %", value * 100.0),
+        Unit::Number => format!("{value:.9}"),
+        Unit::Seconds => format!("{:.6} ms", value * 1000.0),
         // A bound may be a share of a count.
         Unit::Bytes | Unit::Count if value >= 1000.0 => format!("{:.0}", value.floor()),
         Unit::Bytes | Unit::Count => plain(value),

@@ -66,9 +66,9 @@ impl Version {
     /// Where bytes cannot be read, or a value is not finite.
     pub fn site_matrix(&self, site: SiteId) -> Result<Vec<f32>, Diagnostic> {
         match &self.graph.sites[site].weight {
-            Weight::Dense(view) => self.matrix_values(view, self.graph.sites[site].transposed),
+            Weight::Dense(view) => self.view_matrix(view, self.graph.sites[site].transposed),
             Weight::Factored { left, right } => {
-                let (left, right) = (self.matrix_values(left, false)?, self.matrix_values(right, false)?);
+                let (left, right) = (self.view_matrix(left, false)?, self.view_matrix(right, false)?);
                 let (outs, ins) = self.graph.site_dims(site);
                 Ok(product(&left, &right, self.graph.dim_extent(&outs), self.graph.dim_extent(&ins)))
             }
@@ -130,7 +130,11 @@ impl Version {
         Ok(())
     }
 
-    fn matrix_values(&self, view: &View, transposed: bool) -> Result<Vec<f32>, Diagnostic> {
+    /// One matrix, or vector, row after row, whatever its layout: what a site's weight, a factor or a bias is made of.
+    ///
+    /// # Errors
+    /// Where bytes cannot be read, or a value is not finite.
+    pub fn view_matrix(&self, view: &View, transposed: bool) -> Result<Vec<f32>, Diagnostic> {
         let matrix = self.graph.matrix(view, transposed);
         let expr = self.expr(view.param);
         let rows = Bands::of(&matrix, expr.row_len()).rows(&matrix, expr.rows());

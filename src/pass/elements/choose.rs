@@ -8,8 +8,7 @@ use serde_json::json;
 
 use super::knapsack::{Axes, within_budget};
 use crate::diagnostic::Diagnostic;
-use crate::pass::{CostMeasure, Finding, Work, WorkKind};
-use crate::weights::Version;
+use crate::pass::{Context, CostMeasure, Finding, Work, WorkKind};
 
 /// How many stay, and who competes with whom.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,8 +84,9 @@ impl Work for ChooseElements {
         (!left.is_empty()).then(|| Arc::new(Self { choice: Choice::Each(left) }) as Arc<dyn Work>)
     }
 
-    fn run(&self, version: &Version, before: Option<&Finding>) -> Result<Finding, Diagnostic> {
-        let Some(Finding::UnitScores(scores)) = before else {
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let version = at.version;
+        let Some(Finding::UnitScores(scores)) = at.found.last() else {
             unreachable!("elements are chosen by their scores")
         };
         // Others may have asked for scores of further axes.

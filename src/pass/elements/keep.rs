@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Extent, Graph};
-use crate::pass::{Finding, Rewrite};
+use crate::pass::{Finding, Findings, Rewrite};
 use crate::weights::Version;
 
 /// Which elements of an axis stay, as far as shapes tell.
@@ -102,11 +102,11 @@ impl Rewrite for KeepElements {
         }
     }
 
-    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic> {
         let places = version.graph.places();
         for (path, stay) in &self.axes {
             let axis = places.axis(path).expect("the checker and the run agree on paths");
-            let these = match (stay, found) {
+            let these = match (stay, found.last()) {
                 (Stay::These(these), _) => these,
                 (Stay::Some(_), Some(Finding::Kept(kept))) => &kept[path],
                 (Stay::Some(_), _) => unreachable!("elements to be chosen come with a choice"),

@@ -11,4 +11,4 @@ mod score;
 pub use choose::{Choice, ChooseElements, Limits};
 pub use keep::{KeepElements, Stay};
 pub use knapsack::cost_with;
-pub use score::ScoreElements;
+pub use score::{ScoreElements, everything};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Criterion, Finding, Work, WorkKind};
-use crate::weights::Version;
+use crate::graph::Graph;
+use crate::pass::{Context, Criterion, Data, Finding, Work, WorkKind};
 
 /// Scores every element of some axes.
 #[derive(Debug)]
@@ -15,6 +15,20 @@ pub struct ScoreElements {
     pub criterion: Arc<dyn Criterion>,
     /// Paths of the axes.
     pub axes: Vec<String>,
+    /// Paths of all that is read for it: the axes, or the whole model where it is looked at while it runs.
+    reads: Vec<String>,
+}
+
+impl ScoreElements {
+    pub fn new(graph: &Graph, criterion: Arc<dyn Criterion>, axes: Vec<String>) -> Self {
+        let reads = if criterion.data().is_empty() { axes.clone() } else { everything(graph) };
+        Self { criterion, axes, reads }
+    }
+}
+
+/// All places of a model: what is read when it runs.
+pub fn everything(graph: &Graph) -> Vec<String> {
+    graph.sites.iter().map(|(_, site)| graph.tree.path(site.node)).collect()
 }
 
 impl Work for ScoreElements {
@@ -31,13 +45,16 @@ impl Work for ScoreElements {
     }
 
     fn reads(&self) -> Vec<String> {
-        self.axes.clone()
+        self.reads.clone()
     }
 
     fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Work>> {
+        if !self.criterion.data().is_empty() {
+            return None;
+        }
         let left: Vec<String> = self.axes.iter().filter(|path| !gone.contains(*path)).cloned().collect();
         let criterion = Arc::clone(&self.criterion);
-        (!left.is_empty()).then(|| Arc::new(Self { criterion, axes: left }) as Arc<dyn Work>)
+        (!left.is_empty()).then(|| Arc::new(Self { criterion, reads: left.clone(), axes: left }) as Arc<dyn Work>)
     }
 
     fn merged(&self, other: &dyn Work) -> Option<Arc<dyn Work>> {
@@ -45,13 +62,20 @@ impl Work for ScoreElements {
         if other.arguments().get(BY) != self.arguments().get(BY) {
             return None;
         }
-        let new = other.reads().into_iter().filter(|path| !self.axes.contains(path));
-        let axes = self.axes.iter().cloned().chain(new).collect();
-        Some(Arc::new(Self { criterion: Arc::clone(&self.criterion), axes }))
+        let asked = other.arguments();
+        let asked = asked.get("axes")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
+        let new = asked.map(str::to_owned).filter(|path| !self.axes.contains(path));
+        let axes: Vec<String> = self.axes.iter().cloned().chain(new).collect();
+        let reads = if self.criterion.data().is_empty() { axes.clone() } else { self.reads.clone() };
+        Some(Arc::new(Self { criterion: Arc::clone(&self.criterion), axes, reads }))
     }
 
-    fn run(&self, version: &Version, _: Option<&Finding>) -> Result<Finding, Diagnostic> {
+    fn data(&self) -> Vec<Data> {
+        self.criterion.data()
+    }
+
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
         let units = self.criterion.units().expect("a pass asks for unit scores before it lowers to this");
-        units.score(version, &self.axes).map(Finding::UnitScores)
+        units.score(at, &self.axes).map(Finding::UnitScores)
     }
 }

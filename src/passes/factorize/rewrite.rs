@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Extent, Graph};
-use crate::pass::{Finding, Rewrite};
+use crate::pass::{Finding, Findings, Rewrite};
 use crate::tensor::svd::break_even_rank;
 use crate::weights::Version;
 
@@ -74,11 +74,11 @@ impl Rewrite for FactorWeights {
         }
     }
 
-    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic> {
         let places = version.graph.places();
         for (path, rank) in &self.ranks {
             let site = places.site(path).expect("the checker and the run agree on paths");
-            let rank = match (*rank, found) {
+            let rank = match (*rank, found.last()) {
                 (Rank::Exact(rank), _) => Some(rank),
                 (Rank::Found(_), Some(Finding::Ranks(ranks))) => ranks.get(path).copied(),
                 (Rank::Found(_), _) => unreachable!("ranks to be found come with a finding"),

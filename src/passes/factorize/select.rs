@@ -7,9 +7,8 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::diagnostic::{Diagnostic, codes, numbers};
-use crate::pass::{Finding, Work, WorkKind};
+use crate::pass::{Context, Finding, Work, WorkKind};
 use crate::tensor::svd::{break_even_rank, rank_for_energy, singular_values};
-use crate::weights::Version;
 
 /// Finds for each weight the smallest rank that holds a share of its energy. One that would not save is left out.
 #[derive(Debug, Clone)]
@@ -42,7 +41,8 @@ impl Work for SelectRanks {
         (!sites.is_empty()).then(|| Arc::new(Self { sites, ..*self }) as Arc<dyn Work>)
     }
 
-    fn run(&self, version: &Version, _: Option<&Finding>) -> Result<Finding, Diagnostic> {
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let version = at.version;
         let places = version.graph.places();
         let rank = |path: &String| {
             let site = places.site(path).expect("the checker and the run agree on paths");

@@ -10,7 +10,7 @@ use super::fit::{Fit, refuse_misfits};
 use super::rules::{CutRule, PatternRule, RowRule, Scores};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Graph, SiteId, Sparsity};
-use crate::pass::{Finding, Rewrite};
+use crate::pass::{Finding, Findings, Masking, Rewrite, Statistics};
 use crate::tensor::pattern::Pattern;
 use crate::weights::{MaskRule, Version};
 
@@ -41,6 +41,29 @@ impl How {
             Self::Pattern(pattern) => Fit::Pattern(pattern),
             Self::Rows { size, .. } | Self::Cuts { size, .. } => Fit::Blocks(size),
         }
+    }
+}
+
+impl MaskWeights {
+    /// The same where each weight's mask follows from what was observed of it alone.
+    pub fn masking(&self) -> Option<Arc<dyn Masking>> {
+        let by_itself = matches!(self.how, How::Pattern(_) | How::Rows { .. });
+        by_itself.then(|| Arc::new(Self { sites: Vec::new(), ..self.clone() }) as Arc<dyn Masking>)
+    }
+}
+
+impl Masking for MaskWeights {
+    fn rule(&self, seen: &Statistics) -> Arc<dyn MaskRule> {
+        let scores = self.scores.observed(seen);
+        match self.how {
+            How::Pattern(pattern) => Arc::new(PatternRule { scores, pattern }),
+            How::Rows { size, share } => Arc::new(RowRule { scores, size, share }),
+            How::Cuts { .. } => unreachable!("cuts follow from all weights that compete"),
+        }
+    }
+
+    fn arguments(&self) -> serde_json::Value {
+        Rewrite::arguments(self)
     }
 }
 
@@ -101,17 +124,18 @@ impl Rewrite for MaskWeights {
         }
     }
 
-    fn apply(&self, version: &mut Version, found: Option<&Finding>) -> Result<(), Diagnostic> {
+    fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic> {
         refuse_misfits(&version.graph, &self.sites, self.how.fit())?;
         let places = version.graph.places();
         let none = BTreeMap::new();
-        let cuts = match found {
-            Some(Finding::Cuts(cuts)) => cuts,
-            _ => &none,
-        };
+        let cuts = found.find(|finding| match finding {
+            Finding::Cuts(cuts) => Some(cuts),
+            _ => None,
+        });
+        let (cuts, scores) = (cuts.unwrap_or(&none), self.scores.after(found));
         for path in &self.sites {
             let site = places.site(path).expect("the checker and the run agree on paths");
-            let scores = self.scores.clone();
+            let scores = scores.clone();
             let rule: Arc<dyn MaskRule> = match self.how {
                 How::Pattern(pattern) => Arc::new(PatternRule { scores, pattern }),
                 How::Rows { size, share } => Arc::new(RowRule { scores, size, share }),

@@ -6,19 +6,35 @@ use std::sync::Arc;
 use super::amount::at_least;
 use super::scores::{Tiles, of_block, wider};
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Criterion, ElementScores};
+use crate::pass::{Criterion, ElementScores, Findings, Statistics};
 use crate::tensor::Cut;
 use crate::tensor::cut::select;
 use crate::tensor::pattern::{Pattern, keep_pattern, zero_pattern_magnitude};
 use crate::weights::{MaskRule, MatrixBlock, Reach};
 
-/// A criterion of single weights, whose scores the pass has asked for before.
+/// A criterion of single weights, whose scores the pass has asked for before, and what it observed.
 #[derive(Clone)]
-pub struct Scores(pub Arc<dyn Criterion>);
+pub struct Scores(pub Arc<dyn Criterion>, Option<Arc<dyn ElementScores>>);
 
 impl Scores {
+    pub fn new(criterion: Arc<dyn Criterion>) -> Self {
+        Self(criterion, None)
+    }
+
     pub fn get(&self) -> &dyn ElementScores {
-        self.0.elements().expect("a pass asks for element scores before it lowers")
+        match &self.1 {
+            Some(observed) => &**observed,
+            None => self.0.elements().expect("a pass asks for element scores before it lowers"),
+        }
+    }
+
+    /// The scores after what was found.
+    pub fn after(&self, found: Findings<'_>) -> Self {
+        found.statistics().map_or_else(|| self.clone(), |seen| self.observed(seen))
+    }
+
+    pub fn observed(&self, seen: &Statistics) -> Self {
+        Self(Arc::clone(&self.0), self.0.observed(seen))
     }
 }
 

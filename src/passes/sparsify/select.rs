@@ -11,7 +11,7 @@ use super::rules::Scores;
 use super::scores::Tiles;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::SiteId;
-use crate::pass::{Finding, Work, WorkKind};
+use crate::pass::{Context, Finding, Work, WorkKind};
 use crate::tensor::cut::select_global;
 use crate::tensor::floor::with_floor;
 use crate::tensor::{Cut, TensorError};
@@ -80,12 +80,14 @@ impl Work for SelectWeights {
         })
     }
 
-    fn run(&self, version: &Version, _: Option<&Finding>) -> Result<Finding, Diagnostic> {
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let version = at.version;
+        let with_seen = Self { scores: self.scores.after(at.found), ..self.clone() };
         let places = version.graph.places();
         let site = |path: &String| places.site(path).expect("the checker and the run agree on paths");
         let cuts = |pool: &Vec<String>| {
             let sites: Vec<SiteId> = pool.iter().map(site).collect();
-            Ok(pool.iter().cloned().zip(self.cut(version, &sites)?).collect())
+            Ok(pool.iter().cloned().zip(with_seen.cut(version, &sites)?).collect())
         };
         let cuts: Vec<BTreeMap<String, Cut>> = self.pools.par_iter().map(cuts).collect::<Result<_, _>>()?;
         Ok(Finding::Cuts(cuts.into_iter().flatten().collect()))

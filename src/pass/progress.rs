@@ -1,4 +1,4 @@
-//! How a run says where it is; the command line draws it.
+//! How work says where it is; the command line draws it.
 
 /// What is going on, for people who wait. Called from many threads.
 pub trait Progress: Sync {

@@ -1,0 +1,47 @@
+//! Watching a model at work: what criteria and measures have in common.
+//!
+//! A criterion says which numbers it wants; how samples become batches, how layers are pruned one after the other, how a
+//! gradient reaches a gate stands here, once.
+
+mod gradients;
+mod inputs;
+mod outputs;
+
+use std::collections::BTreeMap;
+
+pub use gradients::{GateGradients, gate_gradients, no_logits};
+pub use inputs::{ObserveInputs, Statistic};
+pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};
+
+use crate::diagnostic::Diagnostic;
+use crate::graph::{AxisId, Graph};
+use crate::pass::{Context, Data};
+use crate::runtime::{Batch, Failure, batches};
+
+/// Rows that go through the model at once: enough for products to be fast, few enough for logits over a vocabulary.
+const ROWS: usize = 2048;
+
+/// The first samples of a data set (all of them without a number), as batches.
+///
+/// # Errors
+/// Where samples cannot be read, or there are fewer.
+pub fn read_batches(at: &Context<'_>, data: &Data, samples: Option<usize>) -> Result<Vec<Batch>, Diagnostic> {
+    let found = at.samples(data)?.take(samples.unwrap_or(usize::MAX));
+    batches(found, ROWS, picture_rows(&at.input.graph)).map_err(Failure::told)
+}
+
+/// Rows that a picture becomes.
+fn picture_rows(graph: &Graph) -> usize {
+    let tokens = graph.ops.node_weights().filter(|node| node.value.len() == 2);
+    tokens.map(|node| graph.dim_extent(&node.value[0])).max().unwrap_or(1)
+}
+
+/// Numbers of axes by their paths.
+///
+/// # Panics
+/// Where a path is not of this graph.
+pub fn axes(graph: &Graph, paths: &[String]) -> BTreeMap<String, AxisId> {
+    let places = graph.places();
+    let axis = |path: &String| places.axis(path).expect("the checker and the run agree on paths");
+    paths.iter().map(|path| (path.clone(), axis(path))).collect()
+}

@@ -1,0 +1,279 @@
+//! What a model answers: its losses and predictions on data, alone and beside the input model's.
+
+use rayon::prelude::*;
+
+use super::gradients::{no_labels, no_logits};
+use super::read_batches;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::pass::{Context, Data, is_causal};
+use crate::runtime::op::Host;
+use crate::runtime::{
+    Batch, Blind, Failure, Gates, Inputs, Loaded, Model, Value, Values, Watch, argmax, log_sum_exp,
+};
+use crate::weights::Version;
+
+/// The results of one batch.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    pub logits: Option<Value>,
+    /// The last hidden states.
+    pub hidden: Option<Value>,
+}
+
+impl Watch for Outputs {
+    fn output(&mut self, name: &str, value: &Value, _: &Batch) -> Result<(), Failure> {
+        match name {
+            "logits" => self.logits = Some(value.clone()),
+            "hidden" => self.hidden = Some(value.clone()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The class that each row of logits should be: the next token of a language model, and none behind the last one; the label
+/// of a classifier. `None` where there is no such thing: samples without labels.
+pub fn classes_of(batch: &Batch, logits: &Value, causal: bool) -> Option<Vec<Option<usize>>> {
+    if !causal {
+        let labels = batch.labels.clone();
+        return (labels.len() == logits.rows.count() && labels.iter().all(Option::is_some)).then_some(labels);
+    }
+    let Inputs::Tokens { ids, rows } = &batch.inputs else { return None };
+    if rows.count() != logits.rows.count() {
+        return None;
+    }
+    let next = |row: usize, end: usize| (row + 1 < end).then(|| ids[row + 1] as usize);
+    let ranges = rows.ranges().into_iter();
+    Some(ranges.flat_map(|range| range.clone().map(move |row| next(row, range.end))).collect())
+}
+
+/// A model's losses and hits over all that it had to predict.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Scored {
+    /// Cross entropy, summed, in nats.
+    pub loss: f64,
+    pub right: usize,
+    pub count: usize,
+}
+
+impl Scored {
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.count.max(1) as f64
+    }
+}
+
+/// Runs a model on data and compares what it predicts with what is true.
+///
+/// # Errors
+/// Where the model gives no logits, samples have no labels, or something cannot be read.
+pub fn scored(at: &Context<'_>, data: &Data) -> Result<Scored, Diagnostic> {
+    let causal = is_causal(&at.version.graph);
+    let mut all = Scored::default();
+    answers(at.version, &read_batches(at, data, None)?, |batch, outputs| {
+        let logits = outputs.logits.as_ref().ok_or_else(|| no_logits(data))?;
+        let classes = classes_of(batch, logits, causal).ok_or_else(|| no_labels(data))?;
+        let found = of_rows(logits, |row, at| classes[at].map(|class| score(row, class)))?;
+        for (loss, right) in found.into_iter().flatten() {
+            all.loss += loss;
+            all.right += usize::from(right);
+            all.count += 1;
+        }
+        Ok(())
+    })?;
+    if !all.loss.is_finite() {
+        return Err(not_finite(data));
+    }
+    Ok(all)
+}
+
+fn score(row: &[f32], class: usize) -> (f64, bool) {
+    (log_sum_exp(row) - f64::from(row[class]), argmax(row) == class)
+}
+
+/// How a model's answers compare with the input model's: means over what is predicted.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Compared {
+    /// The cosine of logits (of a classifier), of mean hidden states (of an encoder without head), of hidden states (of a
+    /// language model).
+    pub cosine: f64,
+    /// The share of equal predictions; of a model without logits none.
+    pub agreement: Option<f64>,
+    /// `KL(input || this)` in nats.
+    pub kl: Option<f64>,
+}
+
+/// Runs this model and the input model side by side.
+///
+/// # Errors
+/// Where something cannot be read.
+pub fn compared(at: &Context<'_>, data: &Data) -> Result<Compared, Diagnostic> {
+    let causal = is_causal(&at.version.graph);
+    let batches = read_batches(at, data, None)?;
+    let input = Side::of(at.input)?;
+    let (mut cosines, mut agreed, mut divergence) = (Vec::new(), Vec::new(), Vec::new());
+    answers(at.version, &batches, |batch, ours| {
+        let theirs = input.outputs(batch).map_err(Failure::told)?;
+        if let (Some(ours), Some(theirs)) = (&ours.logits, &theirs.logits) {
+            if ours.tensor.dims() != theirs.tensor.dims() {
+                let message = "the model predicts among other classes than the input model";
+                return Err(Diagnostic::at(&codes::NO_LOSS, data.span, message));
+            }
+            // Behind the last token of a window nothing is predicted.
+            let counts: Vec<bool> = match causal {
+                true => classes_of(batch, ours, true).unwrap_or_default().iter().map(Option::is_some).collect(),
+                false => vec![true; ours.rows.count()],
+            };
+            for (agrees, kl) in beside(ours, theirs, &counts)?.into_iter().flatten() {
+                agreed.push(f64::from(u8::from(agrees)));
+                divergence.push(kl);
+            }
+        }
+        let pairs = match (&ours.logits, &theirs.logits, &ours.hidden, &theirs.hidden) {
+            (Some(ours), Some(theirs), ..) if !causal => (ours.clone(), theirs.clone()),
+            (.., Some(ours), Some(theirs)) if causal => (ours.clone(), theirs.clone()),
+            (.., Some(ours), Some(theirs)) => (mean(ours)?, mean(theirs)?),
+            _ => return Err(no_logits(data)),
+        };
+        if pairs.0.tensor.dims() != pairs.1.tensor.dims() {
+            let message = "the model's states are of another width than the input model's";
+            return Err(Diagnostic::at(&codes::NO_LOSS, data.span, message));
+        }
+        cosines.extend(row_cosines(&pairs.0, &pairs.1)?);
+        Ok(())
+    })?;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let some = |values: &[f64]| (!values.is_empty()).then(|| mean(values));
+    let found = Compared { cosine: mean(&cosines), agreement: some(&agreed), kl: some(&divergence) };
+    if !found.cosine.is_finite() || found.kl.is_some_and(|kl| !kl.is_finite()) {
+        return Err(not_finite(data));
+    }
+    Ok(found)
+}
+
+/// A model with all of its weights in memory.
+struct Side<'a> {
+    model: Model<'a>,
+    weights: Loaded,
+}
+
+impl<'a> Side<'a> {
+    fn of(version: &'a Version) -> Result<Self, Diagnostic> {
+        let model = Model::new(version);
+        let weights = model.load().map_err(Failure::told)?;
+        Ok(Self { model, weights })
+    }
+
+    fn outputs(&self, batch: &Batch) -> Result<Outputs, Failure> {
+        let mut outputs = Outputs::default();
+        self.model.forward(0, &self.weights, batch, &Gates::default(), &mut Values::new(), &mut outputs)?;
+        Ok(outputs)
+    }
+}
+
+/// Every batch through a model, its answers handed over and forgotten.
+fn answers(
+    version: &Version,
+    batches: &[Batch],
+    mut each: impl FnMut(&Batch, &Outputs) -> Result<(), Diagnostic>,
+) -> Result<(), Diagnostic> {
+    let side = Side::of(version)?;
+    for batch in batches {
+        each(batch, &side.outputs(batch).map_err(Failure::told)?)?;
+    }
+    Ok(())
+}
+
+/// Something of each row, in their order.
+fn of_rows<T: Send>(value: &Value, f: impl Fn(&[f32], usize) -> T + Sync) -> Result<Vec<T>, Diagnostic> {
+    let read = || -> Result<Vec<T>, Failure> {
+        let tensor = value.tensor.contiguous()?;
+        let width = tensor.dims2()?.1;
+        let host = Host::of(&tensor)?;
+        let rows = host.values().par_chunks(width.max(1)).enumerate();
+        Ok(rows.map(|(at, row)| f(row, at)).collect())
+    };
+    read().map_err(Failure::told)
+}
+
+/// For each row that counts whether both predict the same, and the divergence of their probabilities.
+fn beside(ours: &Value, theirs: &Value, counts: &[bool]) -> Result<Vec<Option<(bool, f64)>>, Diagnostic> {
+    let read = || -> Result<Vec<Option<(bool, f64)>>, Failure> {
+        let (ours, theirs) = (ours.tensor.contiguous()?, theirs.tensor.contiguous()?);
+        let width = ours.dims2()?.1.max(1);
+        let (ours, theirs) = (Host::of(&ours)?, Host::of(&theirs)?);
+        let pairs = ours.values().par_chunks(width).zip(theirs.values().par_chunks(width));
+        let pairs = pairs.zip(counts.par_iter());
+        Ok(pairs.map(|((p, q), counts)| counts.then(|| (argmax(p) == argmax(q), divergence(q, p)))).collect())
+    };
+    read().map_err(Failure::told)
+}
+
+/// `KL(p || q)` of the probabilities behind two rows of logits, in nats.
+fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let (of_p, of_q) = (log_sum_exp(p), log_sum_exp(q));
+    let term = |(p, q): (&f32, &f32)| {
+        let (p, q) = (f64::from(*p) - of_p, f64::from(*q) - of_q);
+        p.exp() * (p - q)
+    };
+    p.iter().zip(q).map(term).sum::<f64>().max(0.0)
+}
+
+fn row_cosines(left: &Value, right: &Value) -> Result<Vec<f64>, Diagnostic> {
+    let read = || -> Result<Vec<f64>, Failure> {
+        let (left, right) = (left.tensor.contiguous()?, right.tensor.contiguous()?);
+        let width = left.dims2()?.1.max(1);
+        let (left, right) = (Host::of(&left)?, Host::of(&right)?);
+        let pairs = left.values().par_chunks(width).zip(right.values().par_chunks(width));
+        Ok(pairs.map(|(left, right)| cosine(left, right)).collect())
+    };
+    read().map_err(Failure::told)
+}
+
+/// The cosine of the angle between two vectors; 0 where one is zero and the other is not, 1 where both are.
+pub fn cosine(left: &[f32], right: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let (along, sizes) = (dot(left, right), (dot(left, left) * dot(right, right)).sqrt());
+    match sizes > 0.0 {
+        true => along / sizes,
+        false => f64::from(u8::from(dot(left, left) == dot(right, right))),
+    }
+}
+
+/// The mean of each sample's rows.
+fn mean(value: &Value) -> Result<Value, Diagnostic> {
+    value.mean().map_err(Failure::told)
+}
+
+fn not_finite(data: &Data) -> Diagnostic {
+    let message = format!("the model's answers on `{}` are not finite: NaN or infinite", data.name);
+    Diagnostic::at(&codes::ANSWERS_NOT_FINITE, data.span, message)
+        .help("a step has destroyed the model, or the model was broken before: measure the input too")
+}
+
+/// Runs everything and looks at nothing: for timing.
+///
+/// # Errors
+/// Where something cannot be read.
+pub fn run_once(model: &Model<'_>, weights: &Loaded, batch: &Batch) -> Result<(), Failure> {
+    model.forward(0, weights, batch, &Gates::default(), &mut Values::new(), &mut Blind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergences_are_those_of_the_probabilities() {
+        // p = (0.7, 0.3), q = (0.6, 0.4): 0.0216009 nats, the worked case of OPTIN's card.
+        let logits = |p: f32| [p.ln(), (1.0 - p).ln()];
+        assert!((divergence(&logits(0.7), &logits(0.6)) - 0.021_600_9).abs() < 1e-6);
+        assert!(divergence(&logits(0.3), &logits(0.3)) < 1e-9);
+    }
+
+    #[test]
+    fn cosines_have_a_value_for_zeros() {
+        assert_eq!(cosine(&[1.0, 0.0], &[0.0, 2.0]), 0.0);
+        assert!((cosine(&[1.0, 1.0], &[-2.0, -2.0]) + 1.0).abs() < 1e-12);
+        assert_eq!([cosine(&[0.0], &[0.0]), cosine(&[0.0], &[1.0])], [1.0, 0.0]);
+    }
+}

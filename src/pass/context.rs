@@ -1,0 +1,82 @@
+//! What work sees while it runs, and what was found before it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::lowering::{Finding, Statistics};
+use super::progress::Progress;
+use super::reader::{Data, For, Samples};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, Op};
+use crate::weights::Version;
+
+/// Where a piece of work stands.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The model as the steps before left it.
+    pub version: &'a Version,
+    /// The model that the recipe starts from.
+    pub input: &'a Version,
+    /// The directory of that model, with its tokenizer or preprocessor config.
+    pub dir: &'a Path,
+    /// What the stage's work found so far.
+    pub found: Findings<'a>,
+    pub progress: &'a dyn Progress,
+}
+
+impl Context<'_> {
+    /// The samples of a data set, as the model takes them.
+    ///
+    /// # Errors
+    /// Where files are missing or not as they must be, or do not fit the model.
+    pub fn samples(&self, data: &Data) -> Result<Samples, Diagnostic> {
+        let graph = &self.input.graph;
+        data.samples(&For {
+            dir: self.dir,
+            causal: is_causal(graph),
+            positions: graph.most_tokens(),
+            picture: picture(graph),
+        })
+    }
+}
+
+/// Whether a token sees only those before it: a language model.
+pub fn is_causal(graph: &Graph) -> bool {
+    let causal = |op: &Op| matches!(op, Op::Attention(attention) if attention.causal);
+    graph.ops.node_weights().any(|node| causal(&node.op))
+}
+
+/// Channels, height and width of the pictures that a model takes.
+fn picture(graph: &Graph) -> Option<[usize; 3]> {
+    let pixels = graph.ops.node_weights().find(|node| node.op == Op::Pixels)?;
+    let extents: Vec<usize> = pixels.value.iter().map(|dim| graph.dim_extent(dim)).collect();
+    extents.try_into().ok()
+}
+
+/// What the works of a stage found, in their order; the last one counts where several say the same kind of thing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Findings<'a>(&'a [Arc<Finding>]);
+
+impl<'a> Findings<'a> {
+    pub fn new(found: &'a [Arc<Finding>]) -> Self {
+        Self(found)
+    }
+
+    /// The last finding of a kind.
+    pub fn find<T>(self, of: impl Fn(&'a Finding) -> Option<T>) -> Option<T> {
+        self.0.iter().rev().find_map(|finding| of(finding))
+    }
+
+    /// The last finding, whatever it is.
+    pub fn last(self) -> Option<&'a Finding> {
+        self.0.last().map(|finding| &**finding)
+    }
+
+    /// What was observed.
+    pub fn statistics(self) -> Option<&'a Statistics> {
+        self.find(|finding| match finding {
+            Finding::Statistics(statistics) => Some(statistics),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,271 @@
+//! The interpreter: each operation of a graph, done to the rows of a batch.
+//!
+//! All families run through here; an operation is one arm of one `match`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use candle_core::{Device, Tensor};
+
+use super::experts::experts;
+use super::kernel::attention::Heads;
+use super::kernel::rope::Turns;
+use super::rows::{Batch, Inputs, Rows};
+use super::watch::{Gates, Watch};
+use super::weights::{Loaded, Matrix};
+use super::{Failure, op};
+use crate::graph::{Attention, Dim, Graph, Op, OpId, Rope, SiteId};
+
+/// What an operation makes: a row for each token (or one for each sample), samples one after the other.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// `[rows, features]`
+    pub tensor: Tensor,
+    pub rows: Arc<Rows>,
+}
+
+/// Values by the operation that made them.
+pub type Values = BTreeMap<OpId, Value>;
+
+/// What every operation sees.
+pub struct Running<'a> {
+    pub graph: &'a Graph,
+    pub weights: &'a Loaded,
+    pub batch: &'a Batch,
+    pub gates: &'a Gates,
+    pub turns: &'a TurnsOf,
+}
+
+/// Rotary tables, each made once.
+#[derive(Debug, Default)]
+pub struct TurnsOf(Mutex<Vec<(Rope, usize, Arc<Turns>)>>);
+
+impl TurnsOf {
+    fn get(&self, rope: &Rope, head_dim: usize, positions: usize) -> Arc<Turns> {
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fits = |(other, dim, turns): &&(Rope, usize, Arc<Turns>)| {
+            other == rope && *dim == head_dim && turns.positions() >= positions
+        };
+        if let Some((.., turns)) = known.iter().find(fits) {
+            return Arc::clone(turns);
+        }
+        let turns = Arc::new(Turns::new(rope, head_dim, positions.next_power_of_two()));
+        known.push((rope.clone(), head_dim, Arc::clone(&turns)));
+        turns
+    }
+}
+
+impl Running<'_> {
+    /// Does some operations in their order; what they read is in `values`, and what they make is put there.
+    ///
+    /// # Errors
+    /// Where a product fails, which is an error of ours.
+    pub fn run(&self, ops: &[OpId], values: &mut Values, watch: &mut dyn Watch) -> Result<(), Failure> {
+        for &id in ops {
+            let operands: Vec<Value> =
+                self.graph.operands(id).iter().filter_map(|operand| values.get(operand).cloned()).collect();
+            let made = self.op(id, &operands, watch)?;
+            if let Some(value) = made {
+                values.insert(id, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn op(&self, id: OpId, operands: &[Value], watch: &mut dyn Watch) -> Result<Option<Value>, Failure> {
+        let node = &self.graph.ops[id];
+        Ok(Some(match &node.op {
+            Op::TokenIds | Op::Pixels => return Ok(None),
+            Op::Embedding(site) => self.looked_up(*site)?,
+            Op::Positions { table, offset } => self.positions(*table, *offset, &operands[0])?,
+            Op::Types(table) => {
+                let row = self.table(*table).narrow(0, 0, 1)?;
+                let tensor = row.broadcast_as(operands[0].tensor.shape())?.contiguous()?;
+                operands[0].with(tensor)
+            }
+            Op::Patches(site) => self.patches(*site)?,
+            Op::Prepend(site) => self.prepended(*site, &operands[0])?,
+            Op::Linear(site) => self.linear(*site, &operands[0], watch)?,
+            Op::LayerNorm { site, eps } | Op::RmsNorm { site, eps } => {
+                let weights = self.weights.get(*site);
+                let weight = weights.dense()?;
+                let normed = op::norm(&operands[0].tensor, &weight, weights.bias.as_ref(), *eps)?;
+                let value = operands[0].with(normed);
+                watch.normed(*site, &value)?;
+                value
+            }
+            Op::Activation(of) => operands[0].with(op::activation(*of, &operands[0].tensor)?),
+            Op::Attention(attention) => self.attention(attention, id, operands)?,
+            Op::Experts(of) => experts(self, of, &operands[0], watch)?,
+            Op::Add => operands[0].with((&operands[0].tensor + &operands[1].tensor)?),
+            Op::Multiply => operands[0].with((&operands[0].tensor * &operands[1].tensor)?),
+            Op::Scale(factor) => operands[0].with((&operands[0].tensor * *factor)?),
+            Op::Token(number) => operands[0].pooled(|range| range.start + number)?,
+            Op::Last => operands[0].pooled(|range| range.end - 1)?,
+            Op::Mean => operands[0].mean()?,
+            Op::Output(name) => {
+                watch.output(name, &operands[0], self.batch)?;
+                operands[0].clone()
+            }
+        }))
+    }
+
+    fn ids(&self) -> (&[u32], &Rows) {
+        match &self.batch.inputs {
+            Inputs::Tokens { ids, rows } => (ids, rows),
+            Inputs::Pixels { .. } => unreachable!("readers give what the graph takes"),
+        }
+    }
+
+    fn table(&self, site: SiteId) -> Tensor {
+        match &self.weights.get(site).matrix {
+            Matrix::Dense(table) => table.clone(),
+            Matrix::Factored { .. } => unreachable!("tables are not factored"),
+        }
+    }
+
+    fn looked_up(&self, site: SiteId) -> Result<Value, Failure> {
+        let (ids, rows) = self.ids();
+        let table = self.table(site);
+        let most = table.dims()[0];
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= most) {
+            return Err(Failure::UnknownToken { id: *id, vocabulary: most });
+        }
+        let ids = Tensor::from_slice(ids, ids.len(), &Device::Cpu)?;
+        Ok(Value { tensor: table.index_select(&ids, 0)?, rows: Arc::new(rows.clone()) })
+    }
+
+    fn positions(&self, site: SiteId, offset: usize, x: &Value) -> Result<Value, Failure> {
+        let table = self.table(site);
+        let (most, positions) = (table.dims()[0] - offset, x.rows.positions());
+        if let Some(&position) = positions.iter().find(|&&position| position >= most) {
+            return Err(Failure::TooLong { tokens: position + 1, positions: most });
+        }
+        let at: Vec<u32> = positions.iter().map(|position| (position + offset) as u32).collect();
+        let at = Tensor::from_vec(at, positions.len(), &Device::Cpu)?;
+        Ok(x.with(table.index_select(&at, 0)?))
+    }
+
+    /// A linear over the weights of a site, gated and watched.
+    pub(super) fn linear(&self, site: SiteId, x: &Value, watch: &mut dyn Watch) -> Result<Value, Failure> {
+        let gated = self.gates.applied(site, x, self.batch)?;
+        let x = gated.as_ref().unwrap_or(x);
+        watch.input(site, x)?;
+        let weights = self.weights.get(site);
+        let y = match &weights.matrix {
+            Matrix::Dense(weight) => op::linear(&x.tensor, weight, weights.bias.as_ref())?,
+            Matrix::Factored { left, right } => {
+                op::linear(&op::linear(&x.tensor, right, None)?, left, weights.bias.as_ref())?
+            }
+        };
+        let y = x.with(y);
+        watch.linear(site, &y)?;
+        Ok(y)
+    }
+
+    fn attention(&self, of: &Attention, id: OpId, operands: &[Value]) -> Result<Value, Failure> {
+        let features: Vec<Dim> = self
+            .graph
+            .operands(id)
+            .iter()
+            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim(Vec::new())))
+            .collect();
+        let innermost =
+            |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
+        let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));
+        let [query, key, value] = operands else { unreachable!("attention has three operands") };
+        let width = |value: &Value| value.tensor.dims()[1];
+        let kv_heads = (width(key) / head_dim).max(1);
+        let heads = Heads {
+            kv_heads,
+            group: width(query) / head_dim / kv_heads,
+            head_dim,
+            value_dim,
+            scale: of.scale as f32,
+            causal: of.causal,
+            window: of.window,
+        };
+        let (mut turned_query, mut turned_key) = (query.tensor.clone(), key.tensor.clone());
+        if let Some(rope) = &of.rope {
+            let positions = Arc::new(query.rows.positions());
+            let longest = positions.iter().max().map_or(1, |last| last + 1);
+            let turns = self.turns.get(rope, head_dim, longest);
+            turned_query = op::rope(&turned_query, &turns, &positions)?;
+            turned_key = op::rope(&turned_key, &turns, &positions)?;
+        }
+        let sequences = Arc::new(query.rows.ranges());
+        Ok(query.with(op::attention(heads, &sequences, &turned_query, &turned_key, &value.tensor)?))
+    }
+
+    /// Every patch of every picture as a row, times the kernel as a matrix.
+    fn patches(&self, site: SiteId) -> Result<Value, Failure> {
+        let Inputs::Pixels { values, shape: [channels, height, width] } = &self.batch.inputs else {
+            unreachable!("readers give what the graph takes")
+        };
+        let (channels, height, width) = (*channels, *height, *width);
+        let weights = self.weights.get(site);
+        let kernel = weights.dense()?;
+        let [patch_height, patch_width] = self.patch(site);
+        let (down, across) = (height / patch_height, width / patch_width);
+        let inputs = channels * patch_height * patch_width;
+        let picture = channels * height * width;
+        let mut rows = Vec::with_capacity(self.batch.samples() * down * across * inputs);
+        for pixels in values.chunks_exact(picture.max(1)) {
+            for patch in 0..down * across {
+                let (top, left) = (patch / across * patch_height, patch % across * patch_width);
+                for line in 0..channels * patch_height {
+                    let (channel, y) = (line / patch_height, top + line % patch_height);
+                    rows.extend_from_slice(&pixels[(channel * height + y) * width + left..][..patch_width]);
+                }
+            }
+        }
+        let count = self.batch.samples() * down * across;
+        let rows = op::tensor(rows, (count, inputs))?;
+        let tensor = op::linear(&rows, &kernel, weights.bias.as_ref())?;
+        let of = Rows::of(std::iter::repeat_n(down * across, self.batch.samples()));
+        Ok(Value { tensor, rows: Arc::new(of) })
+    }
+
+    /// Height and width of the kernel: its last two dims.
+    fn patch(&self, site: SiteId) -> [usize; 2] {
+        let view = self.graph.matrix_views(site).next().expect("a site has a weight");
+        let shape = self.graph.shape(&self.graph.params[view.param]);
+        [shape[shape.len() - 2], shape[shape.len() - 1]]
+    }
+
+    fn prepended(&self, site: SiteId, x: &Value) -> Result<Value, Failure> {
+        let token = self.weights.get(site).dense()?.reshape((1, ()))?;
+        let mut parts = Vec::new();
+        for range in x.rows.ranges() {
+            parts.push(token.clone());
+            parts.push(x.tensor.narrow(0, range.start, range.len())?);
+        }
+        Ok(Value { tensor: Tensor::cat(&parts, 0)?, rows: Arc::new(x.rows.prepended(1)) })
+    }
+}
+
+impl Value {
+    /// Other features for the same rows.
+    pub fn with(&self, tensor: Tensor) -> Self {
+        Self { tensor, rows: Arc::clone(&self.rows) }
+    }
+
+    /// One row of each sample.
+    fn pooled(&self, row: impl Fn(std::ops::Range<usize>) -> usize) -> Result<Self, Failure> {
+        let rows: Vec<u32> = self.rows.ranges().into_iter().map(|range| row(range) as u32).collect();
+        let at = Tensor::from_vec(rows, self.rows.samples(), &Device::Cpu)?;
+        Ok(Self { tensor: self.tensor.index_select(&at, 0)?, rows: Arc::new(self.rows.pooled()) })
+    }
+
+    /// The mean of each sample's rows.
+    ///
+    /// # Errors
+    /// Where the tensor is not of rows: an error of ours.
+    pub fn mean(&self) -> Result<Self, Failure> {
+        let means = self.rows.ranges().into_iter().map(|range| {
+            self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0)
+        });
+        let means: Vec<Tensor> = means.collect::<candle_core::Result<_>>()?;
+        Ok(Self { tensor: Tensor::cat(&means, 0)?, rows: Arc::new(self.rows.pooled()) })
+    }
+}

@@ -1,0 +1,66 @@
+//! The runtime: a graph interpreted in candle. No second model zoo: what families built is what runs.
+//!
+//! Computation is in f32 whatever the stored type. Samples lie one after the other without padding (`rows`), so that no
+//! operation has to know of it. A model runs a layer at a time (`model`), so that one larger than memory can be watched at
+//! work; `watch` has the hooks and the gates.
+
+mod experts;
+mod interpret;
+pub mod kernel;
+mod loss;
+mod model;
+pub mod op;
+mod rows;
+mod watch;
+mod weights;
+
+pub use interpret::{Value, Values};
+pub use loss::{argmax, log_sum_exp};
+pub use model::{Edit, EditingWatch, Model, Segment};
+pub use rows::{Batch, Inputs, Rows, batches};
+pub use watch::{Blind, Gates, Watch, readers};
+pub use weights::{Loaded, Matrix, SiteWeights};
+
+use crate::diagnostic::{Diagnostic, codes};
+
+/// Why a model cannot be run.
+#[derive(Debug)]
+pub enum Failure {
+    /// What is told to the user already: weights or samples that cannot be read.
+    Told(Box<Diagnostic>),
+    /// A token that the model has no row for.
+    UnknownToken { id: u32, vocabulary: usize },
+    /// A sample of more tokens than there are positions.
+    TooLong { tokens: usize, positions: usize },
+    /// An operation that fails: an error of ours, or no memory.
+    Compute(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Failure {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Compute(error)
+    }
+}
+
+impl Failure {
+    /// As the user is told of it.
+    pub fn told(self) -> Diagnostic {
+        match self {
+            Self::Told(diagnostic) => *diagnostic,
+            Self::UnknownToken { id, vocabulary } => {
+                let message = format!("token {id} is not among the model's {vocabulary}");
+                Diagnostic::new(&codes::SAMPLE_MISFIT, message)
+                    .help("the tokenizer is not this model's, or the data holds ids of another one")
+            }
+            Self::TooLong { tokens, positions } => {
+                let message = format!("a sample has {tokens} tokens, the model {positions} positions");
+                Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!("write `tokens: {positions}`"))
+            }
+            Self::Compute(error) => {
+                let message = format!("the model could not be run: {error}");
+                Diagnostic::new(&codes::RUN_FAILED, message)
+                    .help("this is an error of tamis unless memory ran out; please report it")
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Weights of some operations in memory, as f32 tensors.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::Failure;
+use super::op::tensor;
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Dim, Graph, SiteId, View, Weight};
+use crate::weights::Version;
+
+/// The matrix of a site, `[out, in]` whatever its layout in the file.
+#[derive(Debug, Clone)]
+pub enum Matrix {
+    Dense(Tensor),
+    /// `left [out, rank]` times `right [rank, in]`.
+    Factored { left: Tensor, right: Tensor },
+}
+
+/// What an operation reads.
+#[derive(Debug, Clone)]
+pub struct SiteWeights {
+    pub matrix: Matrix,
+    /// `[out]`
+    pub bias: Option<Tensor>,
+}
+
+/// Weights of sites; those of one block at a time, or of all.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    sites: BTreeMap<SiteId, SiteWeights>,
+}
+
+impl Loaded {
+    /// Reads the weights of some sites, in parallel. A tensor that two sites share is read once.
+    ///
+    /// # Errors
+    /// Where bytes cannot be read, or are not finite.
+    pub fn read(version: &Version, sites: &[SiteId]) -> Result<Self, Failure> {
+        let graph = &version.graph;
+        let mut keys: Vec<Key> = sites.iter().flat_map(|&site| keys(graph, site)).collect();
+        keys.sort();
+        keys.dedup();
+        let read = |key: &Key| -> Result<Tensor, Failure> {
+            let values = version.view_matrix(&key.view, key.transposed)?;
+            Ok(tensor(values, key.shape(graph))?)
+        };
+        let tensors: Vec<Tensor> = keys.par_iter().map(read).collect::<Result<_, Failure>>()?;
+        let find = |key: &Key| tensors[keys.binary_search(key).expect("its key is among them")].clone();
+        let of_site = |&site: &SiteId| (site, of_site(graph, site, &find));
+        Ok(Self { sites: sites.iter().map(of_site).collect() })
+    }
+
+    /// The weights of a site.
+    ///
+    /// # Panics
+    /// Where they were not read.
+    pub fn get(&self, site: SiteId) -> &SiteWeights {
+        &self.sites[&site]
+    }
+
+    pub fn get_mut(&mut self, site: SiteId) -> &mut SiteWeights {
+        self.sites.get_mut(&site).expect("the site was read")
+    }
+
+    pub fn sites(&self) -> impl Iterator<Item = SiteId> {
+        self.sites.keys().copied()
+    }
+}
+
+/// One read of a tensor, or of a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    view: View,
+    transposed: bool,
+    vector: bool,
+}
+
+impl Key {
+    fn order(&self) -> (usize, Vec<(usize, usize)>, bool, bool) {
+        let fixed = self.view.fixed.iter().map(|&(axis, at)| (axis.index(), at)).collect();
+        (self.view.param.index(), fixed, self.transposed, self.vector)
+    }
+
+    fn shape(&self, graph: &Graph) -> Vec<usize> {
+        if self.vector {
+            return vec![graph.view_elements(&self.view)];
+        }
+        let (out, inputs) = graph.matrix_dims(&self.view, self.transposed);
+        let extent = |dim: &Dim| graph.dim_extent(dim);
+        vec![extent(&out), extent(&inputs)]
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn weight_keys(graph: &Graph, site: SiteId) -> Vec<Key> {
+    use crate::graph::SiteKind;
+    let of = &graph.sites[site];
+    let vector = of.kind == SiteKind::Norm || of.kind == SiteKind::Token;
+    match &of.weight {
+        Weight::Dense(view) => vec![Key { view: view.clone(), transposed: of.transposed, vector }],
+        Weight::Factored { left, right } => {
+            let key = |view: &View| Key { view: view.clone(), transposed: false, vector };
+            vec![key(left), key(right)]
+        }
+    }
+}
+
+fn bias_key(graph: &Graph, site: SiteId) -> Option<Key> {
+    let bias = graph.sites[site].bias.clone()?;
+    Some(Key { view: bias, transposed: false, vector: true })
+}
+
+fn keys(graph: &Graph, site: SiteId) -> Vec<Key> {
+    weight_keys(graph, site).into_iter().chain(bias_key(graph, site)).collect()
+}
+
+fn of_site(graph: &Graph, site: SiteId, find: &impl Fn(&Key) -> Tensor) -> SiteWeights {
+    let bias = bias_key(graph, site).map(|key| find(&key));
+    let matrix = match weight_keys(graph, site).as_slice() {
+        [left, right] => Matrix::Factored { left: find(left), right: find(right) },
+        [dense] => Matrix::Dense(find(dense)),
+        _ => unreachable!("a weight is dense or has two factors"),
+    };
+    SiteWeights { matrix, bias }
+}
+
+impl SiteWeights {
+    /// The dense matrix.
+    ///
+    /// # Errors
+    /// Where it is factored, and the factors do not fit: an error of ours.
+    pub fn dense(&self) -> Result<Tensor, Failure> {
+        match &self.matrix {
+            Matrix::Dense(matrix) => Ok(matrix.clone()),
+            Matrix::Factored { left, right } => Ok(left.matmul(right)?),
+        }
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Told(Box::new(diagnostic))
+    }
+}
