@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::Cache;
-use crate::pass::Progress;
 use super::stream;
 use crate::checkpoint::{Checkpoint, Digest, GRAPH_FILE, beside, locate};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::pass::Progress;
 use crate::plan::Plan;
 use crate::provenance::InputFile;
 use crate::weights::{Expr, Version};
