@@ -8,7 +8,7 @@ use tamis::check::{Measuring, TypedMeasure, World};
 use tamis::diagnostic::numbers::{bytes, count, share};
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
 use tamis::graph::{Between, SiteId};
-use tamis::pass::{Context, Findings, Silent, Unit};
+use tamis::pass::{Context, Unit};
 use tamis::source::Source;
 use tamis::weights::Version;
 
@@ -48,6 +48,7 @@ impl Eval {
             tamis::measures(recipe, &self.model, at, &session.files, &mut session.sources);
         session.diagnostics.extend(found.stop_on_error()?);
         let Some(Measuring { model, measures }) = measuring else { return Err(Diagnostics::new()) };
+        self.size.of(&model.graph)?;
         let checkpoint = Arc::new(session.files.checkpoint(&self.model)?);
         let version = checkpoint.has_weights().then(|| Version::open((*model.graph).clone(), &checkpoint));
         let input = self.against.as_ref().map(|path| opened(path, session)).transpose()?;
@@ -62,13 +63,8 @@ impl Eval {
                     let sites = measure.sites.as_ref();
                     let sites: Option<Vec<SiteId>> =
                         sites.map(|paths| paths.iter().filter_map(|path| places.site(path)).collect());
-                    let at = Context {
-                        version,
-                        input: input.as_ref().unwrap_or(version),
-                        dir: &checkpoint.dir,
-                        found: Findings::default(),
-                        progress: &Silent,
-                    };
+                    let alone = Context::of(version, &checkpoint.dir);
+                    let at = Context { input: input.as_ref().unwrap_or(version), ..alone };
                     measure.measure.measure(&at, &model.cost, sites.as_deref())?
                 }
             };

@@ -5,7 +5,9 @@ pub mod block_influence;
 pub mod fisher;
 pub mod lamp;
 pub mod magnitude;
+pub mod optin;
 pub mod random;
+pub mod sparsegpt;
 pub mod taylor;
 pub mod wanda;
 
@@ -17,7 +19,9 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &lamp::SPEC,
     &random::SPEC,
     &wanda::SPEC,
+    &sparsegpt::SPEC,
     &fisher::SPEC,
+    &optin::SPEC,
     &taylor::SPEC,
     &activation::SPEC,
     &block_influence::SPEC,

@@ -59,6 +59,14 @@ impl Cache {
         let _ = write(&path, &content);
     }
 
+    /// Where a finding that is too large for an entry is kept.
+    pub fn room(&self, key: &Digest) -> Option<PathBuf> {
+        let key = key.to_string();
+        let rooms = self.dir.as_ref()?.join("tensors");
+        fs::create_dir_all(&rooms).ok()?;
+        Some(rooms.join(key))
+    }
+
     fn path(&self, key: &Digest) -> Option<PathBuf> {
         let key = key.to_string();
         Some(self.dir.as_ref()?.join("findings").join(&key[..2]).join(format!("{key}.json")))

@@ -11,6 +11,7 @@ mod finish;
 mod input;
 mod outputs;
 mod record;
+mod rooms;
 mod run;
 mod scratch;
 mod stream;
@@ -22,8 +23,8 @@ mod write;
 
 use std::path::PathBuf;
 
-pub use crate::pass::{Progress, Silent};
 pub use cache::{Cache, default_cache};
+pub use crate::pass::{Progress, Silent};
 pub use run::run;
 
 use crate::checkpoint::{Existing, Family};
@@ -60,6 +61,8 @@ pub struct RecipeText {
 #[derive(Debug)]
 pub struct Outcome {
     pub saved: Vec<Saved>,
+    /// What the user should know of what was found out, each once.
+    pub remarks: Vec<Diagnostic>,
     /// Expectations that did not hold; all is written nevertheless.
     pub unmet: Vec<Diagnostic>,
 }

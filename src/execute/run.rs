@@ -1,7 +1,7 @@
 //! The run: tasks in their order, results kept until their last use, outputs finished as soon as all is known of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::Cache;
@@ -9,13 +9,14 @@ use super::compare::{compare, unmet};
 use super::data::DataSets;
 use super::finish::Finishing;
 use super::input::Input;
+use crate::pass::Progress;
 use super::record::Record;
+use super::rooms::Rooms;
 use super::write::{self, Written};
 use super::{Options, Outcome, Saved, outputs, scratch};
 use crate::checkpoint::OutputDir;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::SiteId;
-use crate::pass::Progress;
 use crate::pass::{Context, Finding, Findings, Work};
 use crate::plan::{
     Does, Entry, Expecting, Measuring, Need, Part, Plan, Rewriting, Saving, Storage, TaskId, last_uses,
@@ -45,7 +46,9 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         values: BTreeMap::new(),
         expectations: BTreeMap::new(),
         records: BTreeMap::new(),
+        remarks: Vec::new(),
         written: BTreeMap::new(),
+        rooms: Rooms::default(),
         saved: BTreeMap::new(),
         unmet: BTreeMap::new(),
     };
@@ -58,7 +61,8 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         running.found.retain(|id, _| !is_dead(id));
     }
     let saves = plan.saves().map(|(id, _)| running.saved.remove(&id).expect("every save was finished"));
-    Ok(Outcome { saved: saves.collect(), unmet: running.unmet.into_values().collect() })
+    let saved = saves.collect();
+    Ok(Outcome { saved, remarks: running.remarks, unmet: running.unmet.into_values().collect() })
 }
 
 /// A run between two tasks.
@@ -76,10 +80,21 @@ struct Running<'a> {
     values: BTreeMap<TaskId, f64>,
     expectations: BTreeMap<TaskId, Expectation>,
     records: BTreeMap<TaskId, Vec<Record>>,
+    /// What was remarked on findings. Not for the record: rules may spare work that a remark would be about.
+    remarks: Vec<Diagnostic>,
     /// Outputs whose tensors are written.
     written: BTreeMap<TaskId, Written>,
+    rooms: Rooms,
     saved: BTreeMap<TaskId, Saved>,
     unmet: BTreeMap<TaskId, Diagnostic>,
+}
+
+/// Whether what is remembered of a finding is all of it: one that was too large is a directory.
+fn is_there(finding: &Finding) -> bool {
+    match finding {
+        Finding::Tensors { dir, .. } => dir.is_dir(),
+        _ => true,
+    }
 }
 
 /// What the works of a stage found, up to one of them.
@@ -124,6 +139,7 @@ impl Running<'_> {
             dir: &self.input.checkpoint.dir,
             found: Findings::new(found),
             progress: self.progress,
+            room: Path::new(""),
         }
     }
 
@@ -140,12 +156,18 @@ impl Running<'_> {
             false => None,
         };
         let mut before = self.found_before(id);
-        let known = key.and_then(|key| self.cache.get(&key));
+        let known = key.and_then(|key| self.cache.get(&key)).filter(is_there);
         let finding: Finding = match known {
             Some(finding) => finding,
             None => {
                 self.progress.start(&self.said(id), None);
-                let finding = work.run(&self.context(&self.version(id), &before))?;
+                let room = match key.and_then(|key| self.cache.room(&key)) {
+                    Some(room) => room,
+                    None => self.rooms.another(&self.beside()),
+                };
+                let version = self.version(id);
+                let at = Context { room: &room, ..self.context(&version, &before) };
+                let finding = work.run(&at)?;
                 self.progress.finish();
                 if let Some(key) = key {
                     self.cache.put(&key, &finding);
@@ -153,9 +175,22 @@ impl Running<'_> {
                 finding
             }
         };
+        self.remark(id, work, &finding);
         before.push(Arc::new(finding));
         self.found.insert(id, before);
         Ok(())
+    }
+
+    /// Asks what there is to say of a finding, whether it is new or remembered.
+    fn remark(&mut self, id: TaskId, work: &dyn Work, finding: &Finding) {
+        let Some(&step) = self.plan.task(id).steps.first() else { return };
+        let span = self.plan.step(step).span;
+        for remark in work.remarks(&self.version(id), finding) {
+            let remark = remark.or_at(span);
+            if !self.remarks.contains(&remark) {
+                self.remarks.push(remark);
+            }
+        }
     }
 
     fn rewrite(&mut self, id: TaskId, rewriting: &Rewriting) -> Result<(), Diagnostic> {
@@ -164,6 +199,7 @@ impl Running<'_> {
         let found = Findings::new(&found);
         let scores = found.find(|finding| matches!(finding, Finding::UnitScores(_)).then_some(finding));
         let mut version = (*before).clone();
+        version.step = self.plan.task(id).steps.first().map(|&step| self.plan.step(step).span);
         rewriting.rewrite.apply(&mut version, found)?;
         let mut records = Vec::new();
         let mut at = (*before).clone();

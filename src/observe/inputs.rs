@@ -181,7 +181,7 @@ fn sums(statistic: Statistic, values: &[f32], width: usize) -> Vec<f64> {
 }
 
 /// Products in f32 over some hundred rows, their sums in f64.
-fn products(values: &[f32], width: usize) -> Vec<f64> {
+pub(super) fn products(values: &[f32], width: usize) -> Vec<f64> {
     use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
     let mut sums = vec![0.0f64; width * width];
     let mut piece = vec![0.0f32; width * width];

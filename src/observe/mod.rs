@@ -6,11 +6,13 @@
 mod gradients;
 mod inputs;
 mod outputs;
+mod reconstruct;
 
 use std::collections::BTreeMap;
 
 pub use gradients::{GateGradients, gate_gradients, no_logits};
 pub use inputs::{ObserveInputs, Statistic};
+pub use reconstruct::ReconstructWeights;
 pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};
 
 use crate::diagnostic::Diagnostic;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::lowering::{Finding, Statistics};
-use super::progress::Progress;
+use super::progress::{Progress, Silent};
 use super::reader::{Data, For, Samples};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Op};
@@ -22,9 +22,16 @@ pub struct Context<'a> {
     /// What the stage's work found so far.
     pub found: Findings<'a>,
     pub progress: &'a dyn Progress,
+    /// A directory that is not there yet, for a finding that is too large to be held.
+    pub room: &'a Path,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// A model by itself, which is its own input.
+    pub fn of(version: &'a Version, dir: &'a Path) -> Self {
+        Self { version, input: version, dir, found: Findings::default(), progress: &Silent, room: Path::new("") }
+    }
+
     /// The samples of a data set, as the model takes them.
     ///
     /// # Errors

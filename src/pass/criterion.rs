@@ -13,6 +13,7 @@ use super::spec::{CriterionSpec, bind_call};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Graph;
+use crate::tensor::obs::Zeroing;
 use crate::weights::{MaskRule, Reach};
 
 /// Scores importance. Higher is kept.
@@ -37,6 +38,11 @@ pub trait Criterion: Debug + Send + Sync {
 
     /// The scores of single weights after that.
     fn observed(&self, _: &Statistics) -> Option<Arc<dyn ElementScores>> {
+        None
+    }
+
+    /// Work that zeroes weights and changes the others to make up for it, if that is what the criterion does.
+    fn reconstruct(&self, _: &Reconstructing<'_>) -> Option<Arc<dyn Work>> {
         None
     }
 
@@ -73,6 +79,14 @@ pub struct Asked<'a> {
     pub sites: &'a [String],
     /// How they will be masked, where each weight by itself says it: later layers then see the masked ones before them.
     pub mask: Option<Arc<dyn Masking>>,
+}
+
+/// What is asked of a criterion that makes up for what it zeroes.
+pub struct Reconstructing<'a> {
+    pub graph: &'a Graph,
+    /// Paths of the weights.
+    pub sites: &'a [String],
+    pub zeroing: Zeroing,
 }
 
 /// A mask that follows from what was observed of one weight.

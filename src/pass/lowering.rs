@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,9 @@ pub enum Finding {
     Ranks(BTreeMap<String, usize>),
     /// Numbers about places, seen in the model at work.
     Statistics(Statistics),
+    /// Tensors that were computed anew, in a directory of their own, by the numbers of their params; and how much of the
+    /// output each layer lost, by path.
+    Tensors { dir: PathBuf, lost: BTreeMap<String, f64> },
 }
 
 /// For each place (by path) numbers that were seen there: of a site one for each input, of an axis one for each element.

@@ -8,6 +8,7 @@ mod amount;
 mod fit;
 mod mask;
 mod pools;
+mod replace;
 mod rules;
 mod scores;
 mod select;
@@ -16,13 +17,15 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Weight;
-use crate::pass::{Asked, Count, Lowering, Pass, Ratio, Scorer, Stage, StepScope, Work};
+use crate::pass::{Asked, Count, Lowering, Pass, Ratio, Reconstructing, Scorer, Stage, StepScope, Work};
 use crate::syntax::ast::ClauseKind;
+use crate::tensor::obs::Zeroing;
 use crate::tensor::pattern::Pattern;
 use crate::{choice, pass};
 use amount::Amount;
 use fit::refuse_misfits;
 use mask::{How, MaskWeights};
+use replace::ReplaceWeights;
 use rules::Scores;
 use select::SelectWeights;
 
@@ -93,6 +96,9 @@ impl Pass for Sparsify {
         refuse_misfits(step.graph, &sites, how.fit()).map_err(misfit)?;
         let notes = self.notes(step);
         let rewrite = MaskWeights { scores, how, sites };
+        if let Some(lowering) = self.reconstructed(step, &rewrite)? {
+            return Ok(Lowering { notes, ..lowering });
+        }
         let asked = Asked { graph: step.graph, sites: &rewrite.sites, mask: rewrite.masking() };
         work.splice(..0, self.criterion.criterion.observe(&asked));
         let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
@@ -101,6 +107,26 @@ impl Pass for Sparsify {
 }
 
 impl Sparsify {
+    /// The lowering to weights that are made anew, where the criterion makes them.
+    fn reconstructed(
+        &self,
+        step: &StepScope<'_>,
+        like: &MaskWeights,
+    ) -> Result<Option<Lowering>, Diagnostic> {
+        let zeroing = match self.amount {
+            Amount::Pattern(pattern) => Zeroing::Pattern(pattern),
+            Amount::Zeros(share) => Zeroing::Share(share),
+        };
+        let asked = Reconstructing { graph: step.graph, sites: &like.sites, zeroing };
+        let Some(work) = self.criterion.criterion.reconstruct(&asked) else { return Ok(None) };
+        if self.scope.is_some() || self.floor.is_some() || self.block.is_some() {
+            let message = format!("`{}` chooses its zeros itself, in blocks of inputs", self.criterion.spec.name);
+            return Err(step.at(ClauseKind::With, &codes::CONFLICTING_CLAUSES, message));
+        }
+        let rewrite = Arc::new(ReplaceWeights { like: like.clone() });
+        Ok(Some(Lowering { stages: vec![Stage { work: vec![work], rewrite }], ..Lowering::default() }))
+    }
+
     fn pattern(&self, step: &StepScope<'_>, pattern: Pattern) -> Result<How, Diagnostic> {
         let options = [
             ("scope", self.scope.is_some()),

@@ -15,7 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Bias, Builder, Cost, Extent, Graph, Role, SiteId, Size, Sparsity};
 use crate::measure;
 use crate::pass::elements::{Choice, ChooseElements, KeepElements, ScoreElements, Stay};
-use crate::pass::{Criterion, Findings, Measure, Rewrite, Stage, UnitScores, Work};
+use crate::pass::{Context, Criterion, Findings, Measure, Rewrite, Stage, UnitScores, Work};
 use crate::source::{Source, Sources, Span};
 use crate::syntax::ast::Comparison;
 use crate::tensor::{DType, convert};
@@ -175,7 +175,7 @@ impl Body {
     pub fn scored(&mut self, axes: &[String], keep: usize) -> &mut Self {
         self.step("prune", |graph| {
             let stay = axes.iter().map(|path| (path.clone(), Stay::Some(Extent::exact(keep)))).collect();
-            let score = ScoreElements { criterion: Arc::new(Sum), axes: axes.to_vec() };
+            let score = ScoreElements::new(graph, Arc::new(Sum), axes.to_vec());
             let keep = axes.iter().map(|path| (path.clone(), keep)).collect();
             let work: Vec<Arc<dyn Work>> =
                 vec![Arc::new(score), Arc::new(ChooseElements { choice: Choice::Each(keep) })];
@@ -286,7 +286,8 @@ impl Criterion for Sum {
 }
 
 impl UnitScores for Sum {
-    fn score(&self, version: &Version, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
+    fn score(&self, at: &Context<'_>, axes: &[String]) -> Result<BTreeMap<String, Vec<f64>>, Diagnostic> {
+        let version = at.version;
         let graph = &version.graph;
         let places = graph.places();
         let mut scores = BTreeMap::new();
@@ -409,7 +410,8 @@ measure! {
 }
 
 impl Measure for ToyZeros {
-    fn measure(&self, version: &Version, _: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+    fn measure(&self, at: &Context<'_>, _: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
+        let version = at.version;
         let (mut zeros, mut all) = (0, 0);
         for site in version.graph.matrices() {
             let values = version.site_matrix(site)?;

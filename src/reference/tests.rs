@@ -80,7 +80,7 @@ impl crate::pass::Criterion for size::Size {
 impl Measure for ones::Ones {
     fn measure(
         &self,
-        _: &crate::weights::Version,
+        _: &crate::pass::Context<'_>,
         _: &Cost,
         _: Option<&[crate::graph::SiteId]>,
     ) -> Result<f64, Diagnostic> {

@@ -66,6 +66,7 @@ impl Running<'_> {
                 self.graph.operands(id).iter().filter_map(|operand| values.get(operand).cloned()).collect();
             let made = self.op(id, &operands, watch)?;
             if let Some(value) = made {
+                watch.made(id, &value)?;
                 values.insert(id, value);
             }
         }
@@ -170,7 +171,8 @@ impl Running<'_> {
             .iter()
             .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim(Vec::new())))
             .collect();
-        let innermost = |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
+        let innermost =
+            |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
         let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));
         let [query, key, value] = operands else { unreachable!("attention has three operands") };
         let width = |value: &Value| value.tensor.dims()[1];
@@ -261,11 +263,9 @@ impl Value {
     /// # Errors
     /// Where the tensor is not of rows: an error of ours.
     pub fn mean(&self) -> Result<Self, Failure> {
-        let means = self
-            .rows
-            .ranges()
-            .into_iter()
-            .map(|range| self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0));
+        let means = self.rows.ranges().into_iter().map(|range| {
+            self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0)
+        });
         let means: Vec<Tensor> = means.collect::<candle_core::Result<_>>()?;
         Ok(Self { tensor: Tensor::cat(&means, 0)?, rows: Arc::new(self.rows.pooled()) })
     }

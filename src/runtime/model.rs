@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Failure;
 use super::interpret::{Running, TurnsOf, Values};
 use super::rows::Batch;
 use super::watch::{Gates, Watch};
 use super::weights::Loaded;
+use super::Failure;
 use crate::graph::{Graph, NodeId, OpId, SiteId};
 use crate::weights::Version;
 
@@ -144,6 +144,23 @@ impl<'a> Model<'a> {
     pub fn load(&self) -> Result<Loaded, Failure> {
         let sites: Vec<SiteId> = self.segments.iter().flat_map(|segment| segment.sites.clone()).collect();
         Loaded::read(self.version, &sites)
+    }
+
+    /// One batch through one segment, with weights that are there.
+    ///
+    /// # Errors
+    /// Where an input does not fit the model.
+    pub fn through(
+        &self,
+        segment: usize,
+        weights: &Loaded,
+        batch: &Batch,
+        values: &mut Values,
+        watch: &mut dyn Watch,
+    ) -> Result<(), Failure> {
+        let flowing = std::slice::from_mut(values);
+        let segment = &self.segments[segment];
+        self.pass(segment, weights, std::slice::from_ref(batch), &Gates::default(), watch, flowing)
     }
 
     /// One batch through segments `from..` with weights that are there, starting from the values before; gates on axes.

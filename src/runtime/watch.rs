@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::Failure;
 use super::interpret::Value;
 use super::op::{self, Gate};
 use super::rows::Batch;
-use crate::graph::{AxisId, Graph, SiteId};
+use super::Failure;
+use crate::graph::{AxisId, Graph, OpId, SiteId};
 
 /// Looks on while a model runs. Rows are real tokens only: there is no padding anywhere.
 pub trait Watch {
@@ -20,6 +20,11 @@ pub trait Watch {
 
     /// The result of a linear operation, `[rows, out]`.
     fn linear(&mut self, _site: SiteId, _y: &Value) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// The result of any operation.
+    fn made(&mut self, _op: OpId, _value: &Value) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -91,7 +96,6 @@ impl Gates {
 
 /// The linear sites that sum over an axis.
 pub fn readers(graph: &Graph, axis: AxisId) -> Vec<SiteId> {
-    let reads =
-        |site: &SiteId| graph.sites[*site].kind.is_matrix() && graph.site_dims(*site).1.contains(axis);
+    let reads = |site: &SiteId| graph.sites[*site].kind.is_matrix() && graph.site_dims(*site).1.contains(axis);
     graph.sites.ids().filter(reads).collect()
 }

@@ -11,6 +11,7 @@ pub mod lamp;
 mod lanes;
 pub mod mask;
 pub mod norm;
+pub mod obs;
 pub mod pattern;
 pub mod random;
 pub mod svd;

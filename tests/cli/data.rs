@@ -78,7 +78,11 @@ fn what_was_found_on_data_counts_only_while_the_data_is_the_same() {
     let lines = place.read("models/data/sotu-train.jsonl");
     let calib = |from: usize| lines.lines().skip(from).take(8).collect::<Vec<_>>().join("\n");
     place.write("calib.jsonl", calib(0));
-    place.tamis("run x.tamis").fine();
+    let run = |more: &str| {
+        let ran = place.tamis(&format!("run x.tamis{more}"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    };
+    run("");
     let digest = |text: &str| {
         let digest = tamis::checkpoint::Digest::sha256(text.as_bytes());
         digest.to_string()
@@ -97,8 +101,8 @@ fn what_was_found_on_data_counts_only_while_the_data_is_the_same() {
         "{}",
         ran.stderr
     );
-    place.tamis("run x.tamis --out second").fine();
-    place.tamis("run x.tamis --out third --no-cache").fine();
+    run(" --out second");
+    run(" --out third --no-cache");
     let weights = |name: &str| std::fs::read(place.path(name).join("model.safetensors")).unwrap();
     assert!(weights("second") == weights("third"));
     assert!(weights("second") != weights("out"));

@@ -8,5 +8,6 @@ mod golden;
 mod invariants;
 mod model;
 mod run;
+mod runtime;
 mod sparsify;
 mod units;

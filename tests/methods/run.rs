@@ -7,7 +7,7 @@ use tamis::REGISTRY;
 use tamis::check::{Item, OpenedModel, Settings, Typed, World, check};
 use tamis::diagnostic::{Diagnostic, Diagnostics, Severity};
 use tamis::graph::{Graph, Sparsity};
-use tamis::pass::Reader;
+use tamis::pass::{Context, Finding, Findings, Reader};
 use tamis::source::{Source, Sources};
 use tamis::weights::Version;
 
@@ -30,13 +30,14 @@ pub fn run(model: &Model, steps: &str) -> Outcome {
     for item in &typed.body {
         let Item::Step(step) = item else { continue };
         for stage in &step.lowering.stages {
-            let mut finding = None;
+            let mut findings: Vec<Arc<Finding>> = Vec::new();
             for work in &stage.work {
-                let found = work.run(&version, finding.as_ref()).expect("work is done");
+                let at = Context::of(&version, &model.checkpoint.dir);
+                let found = work.run(&Context { found: Findings::new(&findings), ..at }).expect("work is done");
                 remarks.extend(work.remarks(&version, &found));
-                finding = Some(found);
+                findings.push(Arc::new(found));
             }
-            stage.rewrite.apply(&mut version, finding.as_ref()).expect("a rewrite is applied");
+            stage.rewrite.apply(&mut version, Findings::new(&findings)).expect("a rewrite is applied");
         }
         agree(&step.graph, &version.graph);
     }

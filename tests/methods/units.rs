@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tamis::REGISTRY;
 use tamis::graph::Param;
-use tamis::pass::{Argument, Scorer, constant};
+use tamis::pass::{Argument, Context, Scorer, constant};
 use tamis::source::{Source, Sources, Span};
 
 use crate::model::{BERT, LLAMA, MIXTRAL, Model, numbers, of_config};
@@ -16,7 +16,7 @@ pub fn scores(model: &Model, criterion: &str, path: &str) -> Vec<f64> {
     let scorer = Scorer::read(&constant(criterion, span), &REGISTRY).expect("a criterion");
     let units = scorer.criterion.units().expect("it scores units");
     let found: BTreeMap<String, Vec<f64>> =
-        units.score(&model.version(), &[path.to_string()]).expect("weights are read");
+        units.score(&Context::of(&model.version(), &model.checkpoint.dir), &[path.to_string()]).expect("weights are read");
     found[path].clone()
 }
 
