@@ -16,6 +16,7 @@ mod layout;
 mod op;
 mod param;
 mod places;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -39,26 +40,27 @@ pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
+pub use shared::Shared;
 pub use tree::{Node, NodeId, Tree};
 
 /// The number of an operation.
 pub type OpId = NodeIndex;
 
-/// See the module's text.
+/// See the module's text. A copy shares each part with the graph that it was made of, until one of them changes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Graph {
     /// The family that it came from, for people: `bert`, `llama`.
     pub family: String,
     /// An edge's number is the place of the operand.
-    pub ops: StableDiGraph<OpNode, usize>,
-    pub tree: Tree,
-    pub axes: Arena<Axis>,
-    pub params: Arena<Param>,
-    pub sites: Arena<Site>,
+    pub ops: Shared<StableDiGraph<OpNode, usize>>,
+    pub tree: Shared<Tree>,
+    pub axes: Shared<Arena<Axis>>,
+    pub params: Shared<Arena<Param>>,
+    pub sites: Shared<Arena<Site>>,
     /// Residual blocks, which can be taken out: their input then stands for their output.
-    pub blocks: Vec<Block>,
+    pub blocks: Shared<Vec<Block>>,
     /// How the architecture's config states the extents.
-    pub facts: Vec<Fact>,
+    pub facts: Shared<Vec<Fact>>,
 }
 
 /// A layer: the operations under a tree node between one value and the next of equal dims.
@@ -74,6 +76,16 @@ impl Graph {
         self.axes[axis].extent
     }
 
+    /// Whether a copy is certainly of the same shapes and types: nothing of it was changed but what is known of zeros.
+    /// May say no where a change was undone.
+    pub fn has_shapes_of(&self, other: &Self) -> bool {
+        let Self { ops, tree, axes, params, .. } = self;
+        ops.is_same(&other.ops)
+            && tree.is_same(&other.tree)
+            && axes.is_same(&other.axes)
+            && params.is_same(&other.params)
+    }
+
     /// Operands of an operation, in their order.
     pub fn operands(&self, op: OpId) -> Vec<OpId> {
         let mut edges: Vec<(usize, OpId)> = self
@@ -87,7 +99,7 @@ impl Graph {
 
     /// Operations, operands before users, in one fixed order.
     pub fn schedule(&self) -> Vec<OpId> {
-        petgraph::algo::toposort(&self.ops, None).expect("a model's graph has no cycle")
+        petgraph::algo::toposort(&*self.ops, None).expect("a model's graph has no cycle")
     }
 
     /// `layers[3].attention.heads`: where the axis is, and what it counts.

@@ -7,36 +7,36 @@ use std::collections::BTreeMap;
 
 use super::axis::AxisId;
 use super::param::SiteId;
-use super::{Graph, Role};
+use super::tree::{NodeId, Tree};
+use super::{Graph, Role, Shared};
 
-/// Path to number, for one graph.
-#[derive(Debug, Clone, Default)]
+/// Path to number, for one graph, as it was when it was asked.
+#[derive(Debug, Clone)]
 pub struct Places {
-    sites: BTreeMap<String, SiteId>,
-    axes: BTreeMap<String, AxisId>,
+    /// Shared with the graph, and so are the paths of its nodes.
+    tree: Shared<Tree>,
+    axes: BTreeMap<(NodeId, &'static str), AxisId>,
 }
 
 impl Places {
     pub fn site(&self, path: &str) -> Option<SiteId> {
-        self.sites.get(path).copied()
+        self.tree[self.tree.at(path)?].site
     }
 
     pub fn axis(&self, path: &str) -> Option<AxisId> {
-        self.axes.get(path).copied()
+        let (node, role) = path.rsplit_once('.').unwrap_or(("", path));
+        self.axes.get(&(self.tree.at(node)?, role)).copied()
     }
 }
 
 impl Graph {
     pub fn places(&self) -> Places {
-        let site = |(id, site): (SiteId, &super::Site)| (self.tree.path(site.node), id);
-        let prunable = |(id, axis): (AxisId, &super::Axis)| {
-            let counted = !matches!(axis.role, Role::Fixed | Role::Tokens | Role::Height | Role::Width);
-            counted.then(|| (self.axis_path(id), id))
-        };
         let mut axes = BTreeMap::new();
-        for (path, id) in self.axes.iter().filter_map(prunable) {
-            axes.entry(path).or_insert(id);
+        for (id, axis) in self.axes.iter() {
+            if !matches!(axis.role, Role::Fixed | Role::Tokens | Role::Height | Role::Width) {
+                axes.entry((axis.node, axis.role.name())).or_insert(id);
+            }
         }
-        Places { sites: self.sites.iter().map(site).collect(), axes }
+        Places { tree: self.tree.clone(), axes }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use petgraph::stable_graph::StableDiGraph;
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 
-use super::{Block, Graph, OpId};
+use super::{Block, Graph, OpId, Shared};
 
 impl Graph {
     /// The same graph, its operations numbered and joined in one fixed order. Other numbers stay.
@@ -27,7 +27,8 @@ impl Graph {
             input: numbers[&block.input],
             output: numbers[&block.output],
         });
-        Self { ops, blocks: blocks.collect(), ..self.clone() }
+        let blocks = Shared::new(blocks.collect());
+        Self { ops: Shared::new(ops), blocks, ..self.clone() }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The canonical tree of a model, the same for every family: what selectors walk.
 
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
 use serde::{Deserialize, Serialize};
 
 use super::arena::{Arena, Id};
@@ -21,10 +24,27 @@ pub struct Node {
 }
 
 /// Nodes with one root, which stands for the whole model and has no name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tree {
     nodes: Arena<Node>,
     root: NodeId,
+    /// Made when first asked for; copies share it, and a change of the tree ends it.
+    #[serde(skip)]
+    paths: OnceLock<Arc<Paths>>,
+}
+
+/// The paths of all nodes, both ways.
+#[derive(Debug)]
+struct Paths {
+    /// By number; of nodes that are gone nothing.
+    of: Vec<String>,
+    by: HashMap<String, NodeId>,
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.nodes, self.root) == (&other.nodes, other.root)
+    }
 }
 
 impl Default for Tree {
@@ -37,7 +57,7 @@ impl Default for Tree {
             children: Vec::new(),
             site: None,
         });
-        Self { nodes, root }
+        Self { nodes, root, paths: OnceLock::new() }
     }
 }
 
@@ -59,7 +79,7 @@ impl Tree {
         found.unwrap_or_else(|| {
             let node =
                 Node { name: name.into(), member, parent: Some(parent), children: Vec::new(), site: None };
-            let id = self.nodes.push(node);
+            let id = self.changed().push(node);
             self.nodes[parent].children.push(id);
             id
         })
@@ -69,19 +89,40 @@ impl Tree {
         self.nodes[node].site = Some(site);
     }
 
+    /// The nodes, for a change of names, numbers or parents.
+    fn changed(&mut self) -> &mut Arena<Node> {
+        self.paths.take();
+        &mut self.nodes
+    }
+
     /// `layers[3].attention.query`; empty for the root.
     pub fn path(&self, id: NodeId) -> String {
+        match self.paths.get() {
+            Some(paths) => paths.of[id.index()].clone(),
+            None => self.spelled(id),
+        }
+    }
+
+    /// The node of a path, as [`Tree::path`] spells it.
+    pub fn at(&self, path: &str) -> Option<NodeId> {
+        self.paths().by.get(path).copied()
+    }
+
+    fn paths(&self) -> &Paths {
+        self.paths.get_or_init(|| {
+            let mut of = vec![String::new(); self.nodes.bound()];
+            for id in self.below(self.root).into_iter().skip(1) {
+                let above = self[id].parent.map_or("", |parent| &of[parent.index()]);
+                of[id.index()] = joined(above, &self[id]);
+            }
+            let by = self.nodes.ids().map(|id| (of[id.index()].clone(), id)).collect();
+            Arc::new(Paths { of, by })
+        })
+    }
+
+    fn spelled(&self, id: NodeId) -> String {
         let node = &self[id];
-        let Some(parent) = node.parent else { return String::new() };
-        let mut path = self.path(parent);
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(&node.name);
-        if let Some((_, index)) = node.member {
-            path.push_str(&format!("[{index}]"));
-        }
-        path
+        node.parent.map_or_else(String::new, |parent| joined(&self.spelled(parent), node))
     }
 
     /// The node and all below it, parents before children.
@@ -114,18 +155,20 @@ impl Tree {
     /// Takes the node and all below it out; the removed ids come back.
     pub(super) fn remove(&mut self, id: NodeId) -> Vec<NodeId> {
         let removed = self.below(id);
-        if let Some(parent) = self[id].parent {
-            self.nodes[parent].children.retain(|&child| child != id);
+        let parent = self[id].parent;
+        let nodes = self.changed();
+        if let Some(parent) = parent {
+            nodes[parent].children.retain(|&child| child != id);
         }
         for &node in &removed {
-            self.nodes.remove(node);
+            nodes.remove(node);
         }
         removed
     }
 
     /// Applies `renumber` to every member number.
     pub(super) fn renumber(&mut self, axis: AxisId, renumber: impl Fn(usize) -> usize) {
-        for (_, node) in self.nodes.iter_mut() {
+        for (_, node) in self.changed().iter_mut() {
             if let Some((of, index)) = &mut node.member
                 && *of == axis
             {
@@ -146,6 +189,20 @@ impl Tree {
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.nodes.iter()
     }
+}
+
+/// The path of a node below one of that path.
+fn joined(above: &str, node: &Node) -> String {
+    let mut path = String::with_capacity(above.len() + node.name.len() + 6);
+    path.push_str(above);
+    if !above.is_empty() {
+        path.push('.');
+    }
+    path.push_str(&node.name);
+    if let Some((_, index)) = node.member {
+        path.push_str(&format!("[{index}]"));
+    }
+    path
 }
 
 impl std::ops::Index<NodeId> for Tree {

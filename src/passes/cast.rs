@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::diagnostic::{Diagnostic, codes, numbers};
-use crate::graph::{Graph, ParamId};
+use crate::graph::{Graph, ParamId, SiteId};
 use crate::pass;
 use crate::pass::{Findings, Lowering, Pass, Rewrite, Stage, StepScope};
 use crate::syntax::ast::ClauseKind;
@@ -116,14 +116,12 @@ fn all_sites(graph: &Graph) -> Vec<String> {
 
 /// Says which tensors hold more than what was selected.
 fn shared(step: &StepScope<'_>, places: &[String], params: &BTreeSet<ParamId>) -> Option<Diagnostic> {
-    let graph = step.graph;
+    let (graph, paths) = (step.graph, step.graph.places());
+    let selected: BTreeSet<SiteId> = places.iter().filter_map(|path| paths.site(path)).collect();
     let mut others: BTreeMap<ParamId, Vec<String>> = BTreeMap::new();
-    for (_, site) in graph.sites.iter() {
-        let path = graph.tree.path(site.node);
-        if !places.contains(&path) {
-            let shared = site.views().map(|view| view.param).filter(|param| params.contains(param));
-            shared.for_each(|param| others.entry(param).or_default().push(path.clone()));
-        }
+    for (_, site) in graph.sites.iter().filter(|(id, _)| !selected.contains(id)) {
+        let shared = site.views().map(|view| view.param).filter(|param| params.contains(param));
+        shared.for_each(|param| others.entry(param).or_default().push(graph.tree.path(site.node)));
     }
     let (param, also) = others.into_iter().next()?;
     let tensor = graph.params[param].name.resolve();

@@ -17,7 +17,7 @@ use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::export::{Fact, Formula};
 use super::param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, View, Weight};
 use super::tree::NodeId;
-use super::{Arena, Block, Graph, OpId, Tree};
+use super::{Block, Graph, OpId, Shared, Tree};
 use crate::tensor::DType;
 
 pub use error::{BuildError, Member};
@@ -82,12 +82,12 @@ impl<'h> Builder<'h> {
         let graph = Graph {
             family: family.into(),
             ops: Default::default(),
-            tree,
-            axes: Arena::default(),
-            params: Arena::default(),
-            sites: Arena::default(),
-            blocks: Vec::new(),
-            facts: Vec::new(),
+            tree: Shared::new(tree),
+            axes: Default::default(),
+            params: Default::default(),
+            sites: Default::default(),
+            blocks: Default::default(),
+            facts: Default::default(),
         };
         Self {
             graph,

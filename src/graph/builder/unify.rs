@@ -75,7 +75,7 @@ pub(super) fn unified(mut graph: Graph, same: impl Fn(AxisId) -> AxisId) -> Grap
         }
     }
     graph.tree.map_axes(&same);
-    for fact in &mut graph.facts {
+    for fact in graph.facts.iter_mut() {
         fact.formula.map_axes(&same);
     }
     let mut seen = std::collections::BTreeSet::new();

@@ -27,7 +27,7 @@ impl Graph {
         self.valid_axes()?;
         self.valid_params()?;
         self.sites.iter().try_for_each(|(id, site)| self.valid_site(id, site))?;
-        ensure(!petgraph::algo::is_cyclic_directed(&self.ops), || "operations form a circle".into())?;
+        ensure(!petgraph::algo::is_cyclic_directed(&*self.ops), || "operations form a circle".into())?;
         self.ops.node_indices().try_for_each(|op| self.valid_op(op))?;
         self.valid_members()
     }
