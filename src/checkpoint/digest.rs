@@ -126,6 +126,15 @@ struct Stamp {
     device: u64,
 }
 
+/// A file as it was before it was read.
+#[derive(Debug)]
+pub struct Look {
+    path: PathBuf,
+    /// Its digest, if it was seen like this before.
+    pub known: Option<Digest>,
+    identity: Option<(String, Stamp)>,
+}
+
 impl DigestMemo {
     /// Loads a memo; what is missing or unreadable is an empty one.
     pub fn load(path: &Path) -> Self {
@@ -135,25 +144,39 @@ impl DigestMemo {
 
     /// As [`sha256_files`], but reads only what is new.
     pub fn sha256_files(&mut self, paths: &[PathBuf]) -> Result<Vec<Digest>, Diagnostic> {
-        let before: Vec<Option<(String, Stamp)>> = paths.iter().map(|path| identity(path)).collect();
-        let known = |identity: &Option<(String, Stamp)>| {
-            let (key, stamp) = identity.as_ref()?;
-            self.seen.get(key).filter(|seen| seen.stamp == *stamp).map(|seen| seen.sha256)
-        };
-        let mut digests: Vec<Option<Digest>> = before.iter().map(known).collect();
-        let new: Vec<usize> = (0..paths.len()).filter(|&i| digests[i].is_none()).collect();
-        let hashed = sha256_files(&new.iter().map(|&i| paths[i].clone()).collect::<Vec<_>>())?;
-        for (i, sha256) in new.into_iter().zip(hashed) {
-            digests[i] = Some(sha256);
-            if let Some((key, stamp)) = &before[i]
-                && identity(&paths[i]) == before[i]
-                && stamp.is_settled()
-            {
-                self.seen.insert(key.clone(), Seen { stamp: *stamp, sha256 });
-                self.changed = true;
+        let looks: Vec<Look> = paths.iter().map(|path| self.look(path)).collect();
+        let new: Vec<PathBuf> =
+            looks.iter().filter(|look| look.known.is_none()).map(|look| look.path.clone()).collect();
+        let mut hashed = sha256_files(&new)?.into_iter();
+        let digest = |look: Look| match look.known {
+            Some(known) => known,
+            None => {
+                let sha256 = hashed.next().expect("what is not known was hashed");
+                self.learn(&look, sha256);
+                sha256
             }
+        };
+        Ok(looks.into_iter().map(digest).collect())
+    }
+
+    /// Looks at a file before it is read.
+    pub fn look(&self, path: &Path) -> Look {
+        let identity = identity(path);
+        let seen = identity.as_ref().and_then(|(key, stamp)| {
+            self.seen.get(key).filter(|seen| seen.stamp == *stamp).map(|seen| seen.sha256)
+        });
+        Look { path: path.to_owned(), known: seen, identity }
+    }
+
+    /// Remembers what was read, unless the file changed meanwhile.
+    pub fn learn(&mut self, look: &Look, sha256: Digest) {
+        if let Some((key, stamp)) = &look.identity
+            && identity(&look.path) == look.identity
+            && stamp.is_settled()
+        {
+            self.seen.insert(key.clone(), Seen { stamp: *stamp, sha256 });
+            self.changed = true;
         }
-        Ok(digests.into_iter().map(|digest| digest.expect("known or hashed")).collect())
     }
 
     /// Writes the memo where it was loaded from. A memo that cannot be written only costs time.

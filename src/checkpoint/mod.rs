@@ -19,8 +19,10 @@ mod layout;
 mod listing;
 mod output;
 mod partial;
+mod sha256;
 mod tensor_files;
 mod text;
+mod through;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 pub use beside::beside;
 pub use config::Config;
-pub use digest::{Digest, DigestMemo, sha256_files};
+pub use digest::{Digest, DigestMemo, Look, sha256_files};
 pub use disk::free_space;
 pub use family::{Family, is_model_type, read_graph};
 pub use graph_file::{GRAPH_FILE, graph_json};
@@ -38,6 +40,7 @@ pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
 pub use output::{Existing, OutputDir, discard};
 pub use tensor_files::TensorFiles;
+pub use through::Passing;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::tensor::DType;

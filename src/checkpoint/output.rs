@@ -133,17 +133,31 @@ impl OutputDir {
         Ok(tensors)
     }
 
-    /// SHA-256 of each file so far, by name. The disk writes while the processor hashes.
-    pub fn digests(&self) -> Result<BTreeMap<PathBuf, Digest>, Diagnostic> {
+    /// SHA-256 of each file so far, by name. Those that are `known` are not read again.
+    pub fn digests(
+        &self,
+        known: &BTreeMap<PathBuf, Digest>,
+    ) -> Result<BTreeMap<PathBuf, Digest>, Diagnostic> {
+        let names: Vec<PathBuf> = lock(&self.files).iter().map(|(name, _)| name.clone()).collect();
+        let (old, new): (Vec<PathBuf>, Vec<PathBuf>) =
+            names.into_iter().partition(|name| known.contains_key(name));
+        let paths: Vec<PathBuf> = new.iter().map(|name| self.path().join(name)).collect();
+        let digests = sha256_files(&paths)?;
+        Ok(new
+            .into_iter()
+            .zip(digests)
+            .chain(old.into_iter().map(|name| (name.clone(), known[&name])))
+            .collect())
+    }
+
+    /// Does something while the disk writes what there is so far.
+    pub fn while_syncing<T>(&self, work: impl FnOnce() -> T) -> Result<T, Diagnostic> {
         let files = lock(&self.files).clone();
-        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| self.path().join(name)).collect();
-        let (synced, digests) = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let sync = scope.spawn(|| self.sync(&files));
-            let digests = sha256_files(&paths);
-            (sync.join().expect("a sync does not panic"), digests)
-        });
-        synced?;
-        Ok(files.into_iter().map(|(name, _)| name).zip(digests?).collect())
+            let done = work();
+            sync.join().expect("a sync does not panic").map(|()| done)
+        })
     }
 
     /// Syncs all files, then gives the directory its name.
@@ -291,7 +305,7 @@ mod tests {
             output.put("provenance.json", b"{}").unwrap();
             output.put("1_Pooling/config.json", b"{}").unwrap();
             assert!(Checkpoint::open(output.path()).is_ok());
-            let digests = output.digests().unwrap();
+            let digests = output.digests(&BTreeMap::new()).unwrap();
             assert_eq!(digests[Path::new("1_Pooling/config.json")], Digest::sha256(b"{}"));
             output.finish().unwrap();
             let checkpoint = Checkpoint::open(&target).unwrap();

@@ -39,13 +39,17 @@ impl Finishing<'_> {
         data: &mut DataSets,
         cache: &Cache,
     ) -> Result<Provenance, Diagnostic> {
-        self.progress.start(&format!("check {}", saving.path.display()), None);
-        verify(&written, self.options.families)?;
+        // What was read and what was written go by once more, each byte once, while the disk writes.
+        let bytes = input.bytes() + written.version.graph.cost(1).bytes.max;
+        self.progress.start(&format!("check and digest {}", saving.path.display()), Some(bytes));
+        let (examined, verified) = written.output.while_syncing(|| {
+            let examine = || input.examine(cache, self.progress);
+            rayon::join(examine, || verify(&written, self.options.families, self.plan.at, self.progress))
+        })?;
+        let ((files, zeros), verified) = (examined?, verified?);
         self.progress.finish();
-        let zeros = input.zeros(cache, self.progress)?;
-        let files = input.files(cache, self.progress)?;
-        let provenance = summary(self, saving, &written, files, &zeros);
-        verify_budgets(&provenance.steps)?;
+        let provenance = summary(self, saving, &written, &files, &zeros);
+        verify_budgets(&provenance.steps, &provenance.after.cost, &verified.cost)?;
         let lock = self.lock(&provenance, data.locked(cache, self.progress)?);
         put_recipe(&written, &self.options.recipe)?;
         written.put("tamis.lock", lock.to_yaml().as_bytes())?;
@@ -53,9 +57,7 @@ impl Finishing<'_> {
         for (name, content) in (self.options.pages)(&provenance) {
             written.put(&name, &content)?;
         }
-        self.progress.start(&format!("digest {}", saving.path.display()), None);
-        let digests = written.output.digests()?;
-        self.progress.finish();
+        let digests = written.output.digests(&verified.digests)?;
         let digests = digests.iter().map(|(name, digest)| (name.display().to_string(), digest.to_string()));
         written.put("provenance.json", &json(&Statement::of(&provenance, &lock, digests.collect())))?;
         written.output.finish()?;

@@ -99,7 +99,7 @@ pub fn rank(graph: &Graph, site: &Site) -> Option<usize> {
 }
 
 fn sparsified(before: &Graph, _: &Graph, _: SiteId, then: &Site, now: &Site) -> Option<Sparsified> {
-    let sparsity = now.sparsity.filter(|_| now.sparsity != then.sparsity)?;
+    let sparsity = now.sparsity?.beside(then.sparsity)?;
     Some(Sparsified { place: before.tree.path(then.node), sparsity })
 }
 

@@ -1,4 +1,4 @@
-//! Tensors go by in blocks: each is computed, counted and handed on, by all threads at once.
+//! Tensors go by in blocks: each is computed, counted and written, by all threads at once.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,15 +18,25 @@ use crate::weights::Expr;
 /// # Errors
 /// The first, in the order of the tensors, where one cannot be computed or written.
 pub fn write(exprs: &[Arc<Expr>], to: &TensorFiles, progress: &dyn Progress) -> Result<Vec<u64>, Diagnostic> {
-    each_block(exprs, progress, |tensor, offset, bytes| to.write_at(tensor, offset, bytes))
-}
-
-/// Counts the zeros of tensors.
-///
-/// # Errors
-/// Where one cannot be read.
-pub fn count_zeros(exprs: &[Arc<Expr>], progress: &dyn Progress) -> Result<Vec<u64>, Diagnostic> {
-    each_block(exprs, progress, |_, _, _| Ok(()))
+    let zeros: Vec<AtomicU64> = exprs.iter().map(|_| AtomicU64::new(0)).collect();
+    let blocks: Vec<Block<'_>> = exprs.iter().enumerate().flat_map(|(at, expr)| blocks(at, expr)).collect();
+    let done = |buffer: &mut Vec<u8>, block: &Block<'_>| {
+        block.expr.read_rows(block.rows.clone(), buffer)?;
+        // Other types are of buffers, whose zeros nobody asks for.
+        let count = convert::count_zeros(block.expr.dtype(), buffer).unwrap_or(0);
+        zeros[block.tensor].fetch_add(count as u64, Ordering::Relaxed);
+        progress.advance(buffer.len() as u64);
+        to.write_at(block.tensor, (block.rows.start * block.expr.row_bytes()) as u64, buffer)
+    };
+    // Of several errors always the first is told, whichever thread meets one earlier.
+    let failed = blocks
+        .par_iter()
+        .map_init(Vec::new, |buffer, block| done(buffer, block).err())
+        .find_map_first(|error| error);
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(zeros.into_iter().map(AtomicU64::into_inner).collect()),
+    }
 }
 
 /// Bytes of some tensors.
@@ -39,32 +49,6 @@ struct Block<'e> {
     tensor: usize,
     expr: &'e Expr,
     rows: Range<usize>,
-}
-
-fn each_block(
-    exprs: &[Arc<Expr>],
-    progress: &dyn Progress,
-    take: impl Fn(usize, u64, &[u8]) -> Result<(), Diagnostic> + Sync,
-) -> Result<Vec<u64>, Diagnostic> {
-    let zeros: Vec<AtomicU64> = exprs.iter().map(|_| AtomicU64::new(0)).collect();
-    let blocks: Vec<Block<'_>> = exprs.iter().enumerate().flat_map(|(at, expr)| blocks(at, expr)).collect();
-    let done = |buffer: &mut Vec<u8>, block: &Block<'_>| {
-        block.expr.read_rows(block.rows.clone(), buffer)?;
-        // Other types are of buffers, whose zeros nobody asks for.
-        let count = convert::count_zeros(block.expr.dtype(), buffer).unwrap_or(0);
-        zeros[block.tensor].fetch_add(count as u64, Ordering::Relaxed);
-        progress.advance(buffer.len() as u64);
-        take(block.tensor, (block.rows.start * block.expr.row_bytes()) as u64, buffer)
-    };
-    // Of several errors always the first is told, whichever thread meets one earlier.
-    let failed = blocks
-        .par_iter()
-        .map_init(Vec::new, |buffer, block| done(buffer, block).err())
-        .find_map_first(|error| error);
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(zeros.into_iter().map(AtomicU64::into_inner).collect()),
-    }
 }
 
 fn blocks(tensor: usize, expr: &Arc<Expr>) -> impl Iterator<Item = Block<'_>> {

@@ -58,16 +58,19 @@ impl Graph {
     /// Elements of the axis go. A pattern holds for the outputs that are left, but not in groups that lose inputs;
     /// a number of zeros holds for the matrix that was counted.
     fn forget_sparsity(&mut self, axis: AxisId) {
-        let ends = |graph: &Self, id: SiteId| {
-            let Some(sparsity) = graph.sites[id].sparsity else { return false };
-            let (outs, ins) = graph.site_dims(id);
-            match sparsity {
-                Sparsity::Pattern { .. } => ins.contains(axis),
-                Sparsity::Zeros(_) => ins.contains(axis) || outs.contains(axis),
+        let left = |id: SiteId| {
+            let sparsity = self.sites[id].sparsity?;
+            let (outs, ins) = self.site_dims(id);
+            match (ins.contains(axis), outs.contains(axis)) {
+                (true, _) => Some((id, None)),
+                (false, true) => {
+                    Some((id, sparsity.pattern().map(|(keep, of)| Sparsity::Pattern { keep, of })))
+                }
+                (false, false) => None,
             }
         };
-        let ended: Vec<SiteId> = self.sites.ids().filter(|&id| ends(self, id)).collect();
-        ended.into_iter().for_each(|id| self.sites[id].sparsity = None);
+        let left: Vec<(SiteId, Option<Sparsity>)> = self.sites.ids().filter_map(left).collect();
+        left.into_iter().for_each(|(id, sparsity)| self.sites[id].sparsity = sparsity);
     }
 
     fn drop_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> Option<usize>) {
@@ -102,7 +105,7 @@ impl Graph {
     /// Takes out a tree node with the blocks, operations and sites below it.
     fn drop_node(&mut self, node: NodeId) {
         let below = self.tree.below(node);
-        for block in self.blocks.clone() {
+        for block in self.blocks.clone().iter() {
             if below.contains(&block.node) {
                 self.bypass(block.output, block.input);
             }
@@ -123,7 +126,7 @@ impl Graph {
         for (user, operand) in users {
             self.ops.add_edge(input, user, operand);
         }
-        for block in &mut self.blocks {
+        for block in self.blocks.iter_mut() {
             if block.input == output {
                 block.input = input;
             }

@@ -125,6 +125,54 @@ pub enum Sparsity {
     Pattern { keep: usize, of: usize },
     /// At least so many weights are zero.
     Zeros(u64),
+    /// A pattern, and more zeros than it makes.
+    Both { keep: usize, of: usize, zeros: u64 },
+}
+
+impl Sparsity {
+    /// `(keep, of)`, where a pattern is promised.
+    pub fn pattern(self) -> Option<(usize, usize)> {
+        match self {
+            Self::Pattern { keep, of } | Self::Both { keep, of, .. } => Some((keep, of)),
+            Self::Zeros(_) => None,
+        }
+    }
+
+    /// The number, where one is promised.
+    pub fn zeros(self) -> Option<u64> {
+        match self {
+            Self::Zeros(zeros) | Self::Both { zeros, .. } => Some(zeros),
+            Self::Pattern { .. } => None,
+        }
+    }
+
+    /// What it promises beside what was promised before.
+    pub fn beside(self, before: Option<Self>) -> Option<Self> {
+        let pattern = self.pattern().filter(|_| before.and_then(Self::pattern) != self.pattern());
+        let zeros = self.zeros().filter(|_| before.and_then(Self::zeros) != self.zeros());
+        match (pattern, zeros) {
+            (Some((keep, of)), Some(zeros)) => Some(Self::Both { keep, of, zeros }),
+            (Some((keep, of)), None) => Some(Self::Pattern { keep, of }),
+            (None, zeros) => zeros.map(Self::Zeros),
+        }
+    }
+
+    /// The same promise and a number of zeros, the larger one where there is one.
+    pub fn and_zeros(this: Option<Self>, zeros: u64) -> Self {
+        let zeros = this.and_then(Self::zeros).map_or(zeros, |before| before.max(zeros));
+        match this.and_then(Self::pattern) {
+            Some((keep, of)) => Self::Both { keep, of, zeros },
+            None => Self::Zeros(zeros),
+        }
+    }
+
+    /// The same promise and a pattern, in the place of another.
+    pub fn and_pattern(this: Option<Self>, keep: usize, of: usize) -> Self {
+        match this.and_then(Self::zeros) {
+            Some(zeros) => Self::Both { keep, of, zeros },
+            None => Self::Pattern { keep, of },
+        }
+    }
 }
 
 /// A place in the tree that owns a weight: `layers[3].attention.query`.

@@ -1,7 +1,7 @@
 //! What a step does beside costs, for the last column of the table: `12 weights 2:4`.
 
 use crate::diagnostic::numbers::{share, things};
-use crate::graph::{Graph, Site, SiteId, Sparsity, Weight};
+use crate::graph::{Graph, Site, SiteId, Weight};
 
 /// What differs between two graphs and is no cost; empty where nothing does.
 pub fn gain(before: &Graph, after: &Graph) -> String {
@@ -21,27 +21,24 @@ fn is_factored(site: &Site) -> bool {
 
 /// Weights that became sparse, by pattern, and all others with the share of zeros that they are promised.
 fn sparse(before: &Graph, after: &Graph) -> Vec<String> {
-    let is_new = |(id, site): &(SiteId, &Site)| {
-        let then = before.sites.get(*id).and_then(|site| site.sparsity);
-        site.sparsity.is_some() && site.sparsity != then
+    let new = |(id, site): (SiteId, &Site)| {
+        let then = before.sites.get(id).and_then(|site| site.sparsity);
+        Some((id, site.sparsity?.beside(then)?))
     };
     let mut patterns: Vec<((usize, usize), usize)> = Vec::new();
     let (mut weights, mut zeros, mut elements) = (0, 0, 0);
-    for (id, site) in after.sites.iter().filter(is_new) {
-        match site.sparsity {
-            Some(Sparsity::Pattern { keep, of }) => {
-                match patterns.iter_mut().find(|(pattern, _)| *pattern == (keep, of)) {
-                    Some((_, count)) => *count += 1,
-                    None => patterns.push(((keep, of), 1)),
-                }
+    for (id, sparsity) in after.sites.iter().filter_map(new) {
+        if let Some(new) = sparsity.pattern() {
+            match patterns.iter_mut().find(|(pattern, _)| *pattern == new) {
+                Some((_, count)) => *count += 1,
+                None => patterns.push((new, 1)),
             }
-            Some(Sparsity::Zeros(count)) => {
-                let (outs, ins) = after.site_dims(id);
-                weights += 1;
-                zeros += count;
-                elements += after.dim_extent(&outs) * after.dim_extent(&ins);
-            }
-            None => {}
+        }
+        if let Some(count) = sparsity.zeros() {
+            let (outs, ins) = after.site_dims(id);
+            weights += 1;
+            zeros += count;
+            elements += after.dim_extent(&outs) * after.dim_extent(&ins);
         }
     }
     let pattern =

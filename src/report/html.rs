@@ -10,7 +10,7 @@ use super::rows::{self, Expected, Measure, Spent, Stage, Total};
 use super::words::{at, did, ranges, title};
 use super::{load, reproduce};
 use crate::diagnostic::numbers::{bytes, things};
-use crate::graph::{Role, Sparsity};
+use crate::graph::Role;
 use crate::provenance::{Kept, Note, Provenance, Sparsified, Step};
 
 /// Numbers of elements are cut after so many runs; `report.json` has them all.
@@ -174,10 +174,10 @@ fn sparsified(all: &[Sparsified]) -> Vec<[String; 2]> {
 }
 
 fn promise(sparsified: &Sparsified) -> String {
-    match sparsified.sparsity {
-        Sparsity::Pattern { keep, of } => format!("at most {keep} of {of} consecutive inputs are not zero"),
-        Sparsity::Zeros(zeros) => format!("at least {zeros} zeros"),
-    }
+    let pattern = |(keep, of)| format!("at most {keep} of {of} consecutive inputs are not zero");
+    let pattern = sparsified.sparsity.pattern().map(pattern);
+    let zeros = sparsified.sparsity.zeros().map(|zeros| format!("at least {zeros} zeros"));
+    pattern.into_iter().chain(zeros).collect::<Vec<_>>().join("; ")
 }
 
 /// By role, in the order of the model.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::numbers::{bytes, count, digits, share, things};
-use crate::graph::{Role, Sparsity};
+use crate::graph::Role;
 use crate::pass::Unit;
 use crate::provenance::{At, Expectation, Kept, Provenance, Step};
 
@@ -133,12 +133,12 @@ fn sparsified(step: &Step) -> Vec<String> {
     let mut patterns: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     let (mut weights, mut zeros) = (0, 0);
     for sparsified in &step.sparsified {
-        match sparsified.sparsity {
-            Sparsity::Pattern { keep, of } => *patterns.entry((keep, of)).or_default() += 1,
-            Sparsity::Zeros(number) => {
-                weights += 1;
-                zeros += number;
-            }
+        if let Some(pattern) = sparsified.sparsity.pattern() {
+            *patterns.entry(pattern).or_default() += 1;
+        }
+        if let Some(number) = sparsified.sparsity.zeros() {
+            weights += 1;
+            zeros += number;
         }
     }
     let holds = |(&(keep, of), &number): (&(usize, usize), &usize)| {

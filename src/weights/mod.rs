@@ -7,6 +7,7 @@ mod bands;
 mod expr;
 mod factor;
 mod mask;
+mod part;
 mod read;
 mod slice;
 #[cfg(test)]
@@ -16,5 +17,6 @@ mod version;
 
 pub use expr::{Expr, Factoring};
 pub use mask::{MaskRule, MatrixBlock, Reach};
+pub use part::MatrixPart;
 pub use values::StoredBlock;
 pub use version::Version;

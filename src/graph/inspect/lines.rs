@@ -104,10 +104,11 @@ impl Lines<'_> {
         if site.bias.is_some() {
             text.push_str(" + bias");
         }
-        match site.sparsity {
-            Some(Sparsity::Pattern { keep, of }) => text.push_str(&format!(", {keep}:{of}")),
-            Some(Sparsity::Zeros(zeros)) => text.push_str(&format!(", {} zeros", numbers::count(zeros))),
-            None => {}
+        if let Some((keep, of)) = site.sparsity.and_then(Sparsity::pattern) {
+            text.push_str(&format!(", {keep}:{of}"));
+        }
+        if let Some(zeros) = site.sparsity.and_then(Sparsity::zeros) {
+            text.push_str(&format!(", {} zeros", numbers::count(zeros)));
         }
         text
     }

@@ -153,15 +153,14 @@ impl Rewrite for MaskWeights {
 }
 
 fn promise_pattern(graph: &mut Graph, site: SiteId, pattern: Pattern) {
-    graph.sites[site].sparsity = Some(Sparsity::Pattern { keep: pattern.keep(), of: pattern.of() });
+    let before = graph.sites[site].sparsity;
+    graph.sites[site].sparsity = Some(Sparsity::and_pattern(before, pattern.keep(), pattern.of()));
 }
 
-/// A pattern that holds already says more than a number; more zeros do not end it.
+/// More zeros do not end a pattern.
 fn promise_zeros(graph: &mut Graph, site: SiteId, zeros: usize) {
-    let sparsity = &mut graph.sites[site].sparsity;
-    if !matches!(sparsity, Some(Sparsity::Pattern { .. })) {
-        *sparsity = Some(Sparsity::Zeros(zeros as u64));
-    }
+    let before = graph.sites[site].sparsity;
+    graph.sites[site].sparsity = Some(Sparsity::and_zeros(before, zeros as u64));
 }
 
 /// How many weights become zero, where the extents are known: from outputs and inputs.
