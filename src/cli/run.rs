@@ -60,6 +60,7 @@ impl Run {
         session.tell();
         signals.take_back(plan.saves().map(|(_, saving)| saving.path.clone()).collect(), None);
         let outcome = tamis::run(&plan, order, &Bars::default())?;
+        session.diagnostics.extend(outcome.remarks);
         session.diagnostics.extend(outcome.unmet);
         Ok(self.answer(&outcome.saved))
     }

@@ -60,6 +60,8 @@ pub struct RecipeText {
 #[derive(Debug)]
 pub struct Outcome {
     pub saved: Vec<Saved>,
+    /// What the user should know of what was found out, each once.
+    pub remarks: Vec<Diagnostic>,
     /// Expectations that did not hold; all is written nevertheless.
     pub unmet: Vec<Diagnostic>,
 }

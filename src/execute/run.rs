@@ -45,6 +45,7 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         values: BTreeMap::new(),
         expectations: BTreeMap::new(),
         records: BTreeMap::new(),
+        remarks: Vec::new(),
         written: BTreeMap::new(),
         saved: BTreeMap::new(),
         unmet: BTreeMap::new(),
@@ -58,7 +59,8 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         running.found.retain(|id, _| !is_dead(id));
     }
     let saves = plan.saves().map(|(id, _)| running.saved.remove(&id).expect("every save was finished"));
-    Ok(Outcome { saved: saves.collect(), unmet: running.unmet.into_values().collect() })
+    let saved = saves.collect();
+    Ok(Outcome { saved, remarks: running.remarks, unmet: running.unmet.into_values().collect() })
 }
 
 /// A run between two tasks.
@@ -76,6 +78,8 @@ struct Running<'a> {
     values: BTreeMap<TaskId, f64>,
     expectations: BTreeMap<TaskId, Expectation>,
     records: BTreeMap<TaskId, Vec<Record>>,
+    /// What was remarked on findings. Not for the record: rules may spare work that a remark would be about.
+    remarks: Vec<Diagnostic>,
     /// Outputs whose tensors are written.
     written: BTreeMap<TaskId, Written>,
     saved: BTreeMap<TaskId, Saved>,
@@ -153,9 +157,22 @@ impl Running<'_> {
                 finding
             }
         };
+        self.remark(id, work, &finding);
         before.push(Arc::new(finding));
         self.found.insert(id, before);
         Ok(())
+    }
+
+    /// Asks what there is to say of a finding, whether it is new or remembered.
+    fn remark(&mut self, id: TaskId, work: &dyn Work, finding: &Finding) {
+        let Some(&step) = self.plan.task(id).steps.first() else { return };
+        let span = self.plan.step(step).span;
+        for remark in work.remarks(&self.version(id), finding) {
+            let remark = remark.or_at(span);
+            if !self.remarks.contains(&remark) {
+                self.remarks.push(remark);
+            }
+        }
     }
 
     fn rewrite(&mut self, id: TaskId, rewriting: &Rewriting) -> Result<(), Diagnostic> {
@@ -164,6 +181,7 @@ impl Running<'_> {
         let found = Findings::new(&found);
         let scores = found.find(|finding| matches!(finding, Finding::UnitScores(_)).then_some(finding));
         let mut version = (*before).clone();
+        version.step = self.plan.task(id).steps.first().map(|&step| self.plan.step(step).span);
         rewriting.rewrite.apply(&mut version, found)?;
         let mut records = Vec::new();
         let mut at = (*before).clone();

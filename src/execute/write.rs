@@ -39,6 +39,7 @@ pub fn model(
 ) -> Result<Written, Diagnostic> {
     let mut version = version.clone();
     if let Some(dtype) = saving.dtype {
+        version.step = Some(saving.span);
         cast_all(&mut version, dtype);
     }
     let ids: Vec<ParamId> = version.graph.params.ids().collect();

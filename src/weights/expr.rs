@@ -6,6 +6,7 @@ use super::factor::Sides;
 use super::mask::MaskRule;
 use crate::checkpoint::{Checkpoint, Stored};
 use crate::graph::Part;
+use crate::source::Span;
 use crate::tensor::{DType, MatrixView};
 
 /// How the bytes of a tensor come about. Shared between versions: a later step wraps what an earlier one made.
@@ -27,11 +28,14 @@ pub enum Expr {
         place: String,
         matrix: MatrixView,
         rule: Arc<dyn MaskRule>,
+        /// The step that says so: where to point if it cannot be done.
+        step: Option<Span>,
     },
     /// Another float type, rounded to nearest even.
     Cast {
         input: Arc<Expr>,
         to: DType,
+        step: Option<Span>,
     },
     /// One side of a truncated SVD.
     Factor {

@@ -7,6 +7,7 @@ use super::expr::Expr;
 use super::mask::{FLOATS, MaskRule, MatrixBlock};
 use super::slice;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::source::Span;
 use crate::tensor::{DType, MatrixView, convert};
 
 impl Expr {
@@ -80,18 +81,18 @@ impl Expr {
                 let bytes = rows.start * self.row_bytes()..rows.end * self.row_bytes();
                 slice::read(input, keep, bytes, out)
             }
-            Expr::Masked { input, place, matrix, rule } => {
+            Expr::Masked { input, place, matrix, rule, step } => {
                 input.read_rows(rows.clone(), out)?;
                 let block = Rows { place, dtype: self.dtype(), rows, row_len: self.row_len() };
-                block.mask(out, matrix, &**rule).map_err(|wrong| self.in_file(wrong))
+                block.mask(out, matrix, &**rule).map_err(|wrong| at(self.in_file(wrong), *step))
             }
-            Expr::Cast { input, to } => {
+            Expr::Cast { input, to, step } => {
                 let mut bytes = Vec::new();
                 input.read_rows(rows.clone(), &mut bytes)?;
                 out.resize(rows.len() * self.row_bytes(), 0);
                 match convert::cast(input.dtype(), &bytes, *to, out).expect(FLOATS) {
                     0 => Ok(()),
-                    count => Err(self.overflow(count, *to)),
+                    count => Err(at(self.overflow(count, *to), *step)),
                 }
             }
             Expr::Factor { factoring, part } => {
@@ -131,6 +132,13 @@ impl Expr {
             Expr::Cast { input, .. } => input.dtype(),
             _ => self.dtype(),
         }
+    }
+}
+
+fn at(wrong: Diagnostic, step: Option<Span>) -> Diagnostic {
+    match step {
+        Some(step) => wrong.or_at(step),
+        None => wrong,
     }
 }
 

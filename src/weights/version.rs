@@ -7,6 +7,7 @@ use super::expr::{Expr, Factoring};
 use super::mask::MaskRule;
 use crate::checkpoint::Checkpoint;
 use crate::graph::{AxisId, Dim, Extent, Graph, Param, ParamId, Part, SiteId, Weight};
+use crate::source::Span;
 use crate::tensor::DType;
 
 /// See the module's text. Cheap to clone but for the graph: expressions are shared.
@@ -14,6 +15,8 @@ use crate::tensor::DType;
 pub struct Version {
     pub graph: Graph,
     tensors: BTreeMap<ParamId, Arc<Expr>>,
+    /// The step that changes it now. What it does is done when tensors are read, and what goes wrong then points there.
+    pub step: Option<Span>,
     /// For axes that lost elements, the input model's numbers of those that are left.
     kept: BTreeMap<AxisId, Vec<usize>>,
 }
@@ -27,7 +30,7 @@ impl Version {
             Arc::new(Expr::Stored { checkpoint: Arc::clone(checkpoint), stored: stored.clone() })
         };
         let tensors = graph.params.iter().map(|(id, param)| (id, stored(param))).collect();
-        Self { graph, tensors, kept: BTreeMap::new() }
+        Self { graph, tensors, step: None, kept: BTreeMap::new() }
     }
 
     pub fn expr(&self, param: ParamId) -> &Arc<Expr> {
@@ -85,7 +88,8 @@ impl Version {
         let matrix = self.graph.matrix(view, self.graph.sites[site].transposed);
         let place = self.graph.tree.path(self.graph.sites[site].node);
         let input = Arc::clone(self.expr(view.param));
-        self.tensors.insert(view.param, Arc::new(Expr::Masked { input, place, matrix, rule }));
+        let step = self.step;
+        self.tensors.insert(view.param, Arc::new(Expr::Masked { input, place, matrix, rule, step }));
     }
 
     /// Replaces the dense weight of a site by two factors.
@@ -109,7 +113,7 @@ impl Version {
     pub fn cast(&mut self, param: ParamId, to: DType) {
         let input = Arc::clone(self.expr(param));
         if input.dtype().is_float() && input.dtype() != to {
-            self.tensors.insert(param, Arc::new(Expr::Cast { input, to }));
+            self.tensors.insert(param, Arc::new(Expr::Cast { input, to, step: self.step }));
         }
         self.graph.cast(param, to);
     }

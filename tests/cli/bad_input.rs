@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::program::{Place, Ran};
 
-const RECIPE: &str = "model input = \"model\"\ndrop layers[0]\nsave \"out\"\n";
+pub const RECIPE: &str = "model input = \"model\"\ndrop layers[0]\nsave \"out\"\n";
 
 /// A place with a recipe for a copy of a real model in `model`.
 fn place() -> Place {
@@ -22,7 +22,7 @@ fn weights(place: &Place) -> Vec<u8> {
 }
 
 /// Checks the recipe, which has to fail with exit code 3 and this code, and to write nothing.
-fn refused(place: &Place, code: &str, path: &str) -> Ran {
+pub fn refused(place: &Place, code: &str, path: &str) -> Ran {
     let before = place.names(".");
     let ran = place.tamis("check x.tamis");
     assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
@@ -127,6 +127,7 @@ fn a_weight_that_is_not_a_number_stops_the_run_and_leaves_nothing() {
     );
     let ran = place.tamis("run x.tamis").fails(3, "weights-not-finite");
     assert!(ran.stderr.contains("`layers[3].mlp."), "the weight is named: {}", ran.stderr);
+    assert!(ran.stderr.contains("[x.tamis:2:1]"), "the step is shown: {}", ran.stderr);
     assert!(!place.path("made").exists(), "{:?}", place.names("."));
     assert_eq!(weights(&place), bytes);
 }

@@ -66,7 +66,7 @@ impl MaskRule for TwoOfFour {
 
 fn masked(input: &Arc<Expr>, matrix: MatrixView, rule: impl MaskRule + 'static) -> Arc<Expr> {
     let place = "layers[0].mlp.up".into();
-    Arc::new(Expr::Masked { input: Arc::clone(input), place, matrix, rule: Arc::new(rule) })
+    Arc::new(Expr::Masked { input: Arc::clone(input), place, matrix, rule: Arc::new(rule), step: None })
 }
 
 fn gathered(input: &Arc<Expr>, keep: &[Option<Vec<usize>>]) -> Arc<Expr> {
@@ -81,7 +81,7 @@ fn naive(expr: &Expr) -> Vec<u8> {
         Expr::Gather { input, keep } => {
             naive_gather(&naive(input), &input.shape(), keep, expr.dtype().size())
         }
-        Expr::Masked { input, place, matrix, rule } => {
+        Expr::Masked { input, place, matrix, rule, .. } => {
             let mut bytes = naive(input);
             let whole = (matrix.out, matrix.inputs);
             let (dtype, matrix) = (input.dtype(), *matrix);
@@ -89,7 +89,7 @@ fn naive(expr: &Expr) -> Vec<u8> {
                 .unwrap();
             bytes
         }
-        Expr::Cast { input, to } => {
+        Expr::Cast { input, to, .. } => {
             let mut out = vec![0; input.len() * to.size()];
             convert::cast(input.dtype(), &naive(input), *to, &mut out).unwrap();
             out
@@ -212,7 +212,7 @@ proptest! {
         holds_for_any_cut(&pruned, &cuts)?;
         let pruned = gathered(&pruned, &kept(&pruned.shape(), bits.1));
         let twice = masked(&pruned, whole_matrix(&pruned), Toy(reaches.1));
-        holds_for_any_cut(&Expr::Cast { input: twice, to: dtypes[1] }, &cuts)?;
+        holds_for_any_cut(&Expr::Cast { input: twice, to: dtypes[1], step: None }, &cuts)?;
     }
 }
 
@@ -311,7 +311,8 @@ fn values_beside_the_matrix_are_not_its_own() {
 #[test]
 fn a_cast_that_is_too_narrow_is_refused() {
     let plain = stored(DType::F32, &[1, 3], &[1e6, -1e6, 1.0]);
-    let wrong = Expr::Cast { input: plain, to: DType::F16 }.read_rows(0..1, &mut Vec::new()).unwrap_err();
+    let wrong =
+        Expr::Cast { input: plain, to: DType::F16, step: None }.read_rows(0..1, &mut Vec::new()).unwrap_err();
     assert_eq!(wrong.code.name, "cast-overflows");
     assert_eq!(wrong.message, "2 values of `weight` are too large for f16");
     assert_eq!(wrong.help.as_deref(), Some("the weights are f32; `bf16` has the range for them"));
