@@ -104,6 +104,8 @@ struct Checker<'a> {
     /// Sites with an N:M pattern, and the step that made it.
     patterns: BTreeMap<String, Span>,
     at: Option<MeasuredAt>,
+    /// Where the recipe states the number of tokens.
+    tokens: Option<Span>,
     /// Params as used, for the record.
     params: Vec<(String, String)>,
     /// Texts of `--set`, and whether a `param` took them.
@@ -125,6 +127,9 @@ struct Change {
 #[derive(Debug, Clone)]
 struct State {
     graph: Arc<Graph>,
+    /// What shapes alone say.
+    of_shapes: Cost,
+    /// The same within what steps promise.
     cost: Cost,
     bounds: Vec<CostBound>,
 }
@@ -147,6 +152,7 @@ impl<'a> Checker<'a> {
             changes: Vec::new(),
             patterns: BTreeMap::new(),
             at: None,
+            tokens: None,
             params: Vec::new(),
             set: Vec::new(),
             model: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::names::Defined;
 use super::{Branch, Checker, Item, MeasuredAt, State, Typed, TypedModel};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::graph::Graph;
 use crate::pass::{Argument, Count, Data, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
@@ -89,7 +90,10 @@ impl Checker<'_> {
                 let Some(value) = self.evaluate(&field.value) else { continue };
                 let Some(Count(count)) = self.read::<Count>(&value) else { continue };
                 match field.name.text.as_str() {
-                    "tokens" => at.tokens = count,
+                    "tokens" => {
+                        at.tokens = count;
+                        self.tokens = Some(field.value.span);
+                    }
                     "batch" => at.batch = count as u64,
                     other => {
                         let message = format!("costs are not stated for `{other}`");
@@ -234,16 +238,33 @@ impl Checker<'_> {
             }
             Ok(opened) => {
                 self.key_spans = opened.key_spans;
-                let at = self.at?;
+                let at = self.at_most(&opened.graph)?;
                 let mut graph = (*opened.graph).clone();
                 graph.set_tokens(at.tokens);
                 let graph = Arc::new(graph);
                 let cost = graph.cost(at.batch);
                 let name = name.text.clone();
                 self.model = Some(TypedModel { name, path, graph: Arc::clone(&graph), cost });
-                Some(State { graph, cost, bounds: Vec::new() })
+                Some(State { graph, of_shapes: cost, cost, bounds: Vec::new() })
             }
         }
+    }
+
+    /// The input that costs are stated for, no longer than the model can read; `None` after a diagnostic.
+    fn at_most(&mut self, graph: &Graph) -> Option<MeasuredAt> {
+        let mut at = self.at?;
+        let most = graph.most_tokens().unwrap_or(usize::MAX);
+        if at.tokens > most {
+            if let Some(span) = self.tokens {
+                let message =
+                    format!("{} tokens are more than the {most} positions of this model", at.tokens);
+                self.report(Diagnostic::at(&codes::OUT_OF_RANGE, span, message));
+                return None;
+            }
+            at.tokens = most;
+        }
+        self.at = Some(at);
+        Some(at)
     }
 
     fn sweep(

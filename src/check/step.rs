@@ -64,9 +64,17 @@ impl Checker<'_> {
         }
         self.remember_changes(&state.graph, &graph, step.span);
         self.remember_patterns(&state.graph, &graph, step.span);
+        let of_shapes = match graph.has_shapes_of(&state.graph) {
+            true => state.of_shapes,
+            false => graph.cost(self.at?.batch),
+        };
+        // A step that makes the model larger again, as a cast to a wider type does, ends a budget.
+        let grew = |measure: CostMeasure| measure.of(&of_shapes).max > measure.of(&state.of_shapes).max;
+        state.bounds.retain(|bound| !grew(bound.measure));
         state.bounds.extend(lowering.bound);
         state.graph = Arc::new(graph);
-        state.cost = bounded(state.graph.cost(self.at?.batch), &state.bounds);
+        state.of_shapes = of_shapes;
+        state.cost = bounded(of_shapes, &state.bounds);
         Some(TypedStep {
             verb: spec.verb,
             text: one_line(self.sources.text(step.span)),
@@ -86,7 +94,8 @@ impl Checker<'_> {
     ) -> Option<()> {
         let undone = before.iter().find_map(|&(id, keep, of)| {
             let site = after.sites.get(id)?;
-            site.sparsity.is_none().then(|| (after.tree.path(site.node), keep, of))
+            let ended = site.sparsity.and_then(Sparsity::pattern).is_none();
+            ended.then(|| (after.tree.path(site.node), keep, of))
         });
         let Some((path, keep, of)) = undone else { return Some(()) };
         let message = format!("this step undoes {keep}:{of} in `{path}`");
@@ -102,7 +111,8 @@ impl Checker<'_> {
     fn remember_patterns(&mut self, before: &Graph, graph: &Graph, span: Span) {
         for (id, site) in graph.sites.iter() {
             let was = before.sites.get(id).and_then(|site| site.sparsity);
-            if matches!(site.sparsity, Some(Sparsity::Pattern { .. })) && was != site.sparsity {
+            let pattern = site.sparsity.and_then(Sparsity::pattern);
+            if pattern.is_some() && was.and_then(Sparsity::pattern) != pattern {
                 self.patterns.entry(graph.tree.path(site.node)).or_insert(span);
             }
         }
@@ -223,9 +233,9 @@ impl Checker<'_> {
 
 /// Sites with an N:M pattern.
 fn patterns(graph: &Graph) -> Vec<(SiteId, usize, usize)> {
-    let pattern = |(id, site): (SiteId, &Site)| match site.sparsity {
-        Some(Sparsity::Pattern { keep, of }) => Some((id, keep, of)),
-        _ => None,
+    let pattern = |(id, site): (SiteId, &Site)| {
+        let (keep, of) = site.sparsity?.pattern()?;
+        Some((id, keep, of))
     };
     graph.sites.iter().filter_map(pattern).collect()
 }

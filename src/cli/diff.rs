@@ -36,6 +36,7 @@ impl Diff {
         let paths = [&self.a, &self.b];
         let checkpoints = [session.files.checkpoint(&self.a)?, session.files.checkpoint(&self.b)?];
         let [a, b] = paths.map(|path| self.graph(path, session));
+        let (a, b) = (a.transpose()?, b.transpose()?);
         let model = |side: usize, graph| Model { checkpoint: &checkpoints[side], graph };
         let compared = compare::compare(model(0, a.as_ref()), model(1, b.as_ref()), self.size.at().batch)?;
         Ok(match self.format {
@@ -45,12 +46,12 @@ impl Diff {
     }
 
     /// The graph, where the files have one. Tensors can be compared without.
-    fn graph(&self, path: &Path, session: &mut Session) -> Option<Graph> {
+    fn graph(&self, path: &Path, session: &mut Session) -> Option<Result<Graph, Diagnostic>> {
         match session.files.graph(path, &mut session.sources) {
-            Ok((_, mut graph)) => {
-                graph.set_tokens(self.size.at().tokens);
-                Some(graph)
-            }
+            Ok((_, mut graph)) => Some(self.size.of(&graph).map(|at| {
+                graph.set_tokens(at.tokens);
+                graph
+            })),
             Err(found) => {
                 let noted = found.into_iter().map(|diagnostic| Diagnostic {
                     severity: tamis::diagnostic::Severity::Note,

@@ -48,6 +48,7 @@ impl Eval {
             tamis::measures(recipe, &self.model, at, &session.files, &mut session.sources);
         session.diagnostics.extend(found.stop_on_error()?);
         let Some(Measuring { model, measures }) = measuring else { return Err(Diagnostics::new()) };
+        self.size.of(&model.graph)?;
         let checkpoint = Arc::new(session.files.checkpoint(&self.model)?);
         let version = checkpoint.has_weights().then(|| Version::open((*model.graph).clone(), &checkpoint));
         let input = self.against.as_ref().map(|path| opened(path, session)).transpose()?;

@@ -28,7 +28,7 @@ impl Inspect {
     pub fn run(&self, session: &mut Session) -> Result<Answer, Diagnostics> {
         let path = self.model.as_ref().or(self.config.as_ref()).expect("one of them is required");
         let (_, mut graph) = session.files.graph(path, &mut session.sources)?;
-        let MeasuredAt { tokens, batch } = self.size.at();
+        let MeasuredAt { tokens, batch } = self.size.of(&graph)?;
         graph.set_tokens(tokens);
         Ok(match self.format {
             Format::Json => Answer::fields(graph.inspect_json(batch)),

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use tamis::check::{DEFAULT_TOKENS, MeasuredAt, Settings};
+use tamis::diagnostic::{Diagnostic, codes};
+use tamis::graph::Graph;
 
 /// Options of every command that takes a recipe.
 #[derive(Debug, clap::Args)]
@@ -36,9 +38,9 @@ impl RecipeArguments {
 /// Options that say for which input costs are stated.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct InputSize {
-    /// State costs for texts of so many tokens
-    #[arg(long, default_value_t = DEFAULT_TOKENS as u64, value_name = "N", value_parser = count())]
-    tokens: u64,
+    /// State costs for texts of so many tokens; 128, or as many as the model reads, where nothing is said
+    #[arg(long, value_name = "N", value_parser = count())]
+    tokens: Option<u64>,
     /// State costs for so many inputs at once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = count())]
     batch: u64,
@@ -51,6 +53,22 @@ fn count() -> impl clap::builder::TypedValueParser<Value = u64> {
 
 impl InputSize {
     pub fn at(self) -> MeasuredAt {
-        MeasuredAt { tokens: self.tokens as usize, batch: self.batch }
+        MeasuredAt { tokens: self.tokens.map_or(DEFAULT_TOKENS, |tokens| tokens as usize), batch: self.batch }
+    }
+
+    /// The input for a model.
+    ///
+    /// # Errors
+    /// Where more tokens are asked for than it has positions.
+    pub fn of(self, graph: &Graph) -> Result<MeasuredAt, Diagnostic> {
+        let at = self.at();
+        let most = graph.most_tokens().unwrap_or(usize::MAX);
+        match self.tokens {
+            Some(tokens) if at.tokens > most => {
+                let message = format!("{tokens} tokens are more than the {most} positions of this model");
+                Err(Diagnostic::new(&codes::TOO_MANY_TOKENS, message))
+            }
+            _ => Ok(MeasuredAt { tokens: at.tokens.min(most), ..at }),
+        }
     }
 }

@@ -210,6 +210,8 @@ codes! {
     UNKNOWN_TYPE = "unknown-type", Error, Recipe;
     /// `--set` names something that is no `param` of the recipe, or is not of the form `name=value`.
     BAD_SETTING = "bad-setting", Error, Usage;
+    /// `--tokens` asks for the cost of a text that is longer than the model can read: its table of positions ends before.
+    TOO_MANY_TOKENS = "too-many-tokens", Error, Usage;
     /// A `param` without a default needs a value: `--set name=value`.
     PARAM_UNSET = "param-unset", Error, Usage;
     /// Something is defined and never used. Take it out, or use it.

@@ -116,7 +116,7 @@ impl Candidate {
 fn candidates(step: &StepScope<'_>) -> Result<(Vec<Candidate>, Vec<Diagnostic>), Diagnostic> {
     let (graph, places) = (step.graph, step.graph.places());
     let mut candidates = Vec::new();
-    let mut others: Vec<(String, &'static str)> = Vec::new();
+    let mut others: Vec<(String, String)> = Vec::new();
     for path in step.sites() {
         let site = places.site(&path).expect("targets are resolved in this graph");
         match obstacle(graph, site) {
@@ -134,18 +134,26 @@ fn candidates(step: &StepScope<'_>) -> Result<(Vec<Candidate>, Vec<Diagnostic>),
 }
 
 /// Why a weight has no factors.
-fn obstacle(graph: &Graph, site: SiteId) -> Option<&'static str> {
+fn obstacle(graph: &Graph, site: SiteId) -> Option<String> {
     let it = &graph.sites[site];
     let view = it.views().next().expect("a site has a weight");
+    let tensor = || graph.params[view.param].name.resolve();
     match it.kind {
-        SiteKind::Conv => Some("a convolution"),
-        SiteKind::Embedding | SiteKind::Norm | SiteKind::Token => Some("no linear weight"),
+        SiteKind::Conv => Some("a convolution".into()),
+        SiteKind::Embedding | SiteKind::Norm | SiteKind::Token => Some("no linear weight".into()),
         SiteKind::Linear if it.views().count() > 1 + usize::from(it.bias.is_some()) => {
-            Some("factored already")
+            Some("factored already".into())
         }
-        SiteKind::Linear if !view.fixed.is_empty() => Some("a part of a fused tensor"),
-        SiteKind::Linear if !graph.can_factor(site) => Some("tied to another weight"),
-        SiteKind::Linear if graph.params[view.param].dims.len() != 2 => Some("no matrix"),
+        SiteKind::Linear if !view.fixed.is_empty() => {
+            Some(format!("a part of the fused tensor `{}`", tensor()))
+        }
+        SiteKind::Linear if !graph.can_factor(site) => {
+            let mut others = graph.sites.iter().filter(|(id, _)| *id != site);
+            let twin = others.find(|(_, other)| other.views().any(|other| other.param == view.param));
+            let twin = twin.map_or_else(tensor, |(_, twin)| graph.tree.path(twin.node));
+            Some(format!("tied to `{twin}`"))
+        }
+        SiteKind::Linear if graph.params[view.param].dims.len() != 2 => Some("no matrix".into()),
         SiteKind::Linear => None,
     }
 }

@@ -21,6 +21,17 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn no_cost_is_stated_for_texts_that_the_model_cannot_read() {
+    let place = Place::new();
+    let ran = place.tamis("inspect models/bert-eras --tokens 129").fails(2, "too-many-tokens");
+    assert!(ran.stderr.contains("129 tokens are more than the 128 positions"), "{}", ran.stderr);
+    place.tamis("inspect models/bert-eras --tokens 128").fine();
+    place.tamis("eval models/bert-eras --measure flops --tokens 129").fails(2, "too-many-tokens");
+    // Rotary positions end nowhere.
+    place.tamis("inspect models/llama-sotu --tokens 100000").fine();
+}
+
+#[test]
 fn help_and_version_are_results() {
     let place = Place::new();
     let help = place.tamis("--help").fine().stdout;

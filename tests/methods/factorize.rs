@@ -106,7 +106,7 @@ fn a_transposed_weight_is_turned_and_a_part_of_one_is_refused() {
     let model = fused(DType::F32, 8, 8, &numbers(8 * 24, 1));
     let wrong = refused(&model, "factorize weights of key to rank(1)");
     assert_eq!(wrong.code.name, "cannot-factor");
-    assert_eq!(wrong.message, "`key` cannot be factored: it is a part of a fused tensor");
+    assert_eq!(wrong.message, "`key` cannot be factored: it is a part of the fused tensor `qkv.weight`");
 }
 
 #[test]
