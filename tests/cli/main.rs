@@ -1,7 +1,10 @@
 //! The program from outside: what it prints, where, and how it ends.
 
 mod bad_input;
+mod changed;
 mod data;
+mod full_disk;
+mod hostile;
 mod models;
 mod program;
 mod recipes;

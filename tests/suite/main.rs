@@ -7,6 +7,7 @@ mod examples;
 mod expectations;
 mod fixture;
 mod language;
+mod planner;
 mod syntax_properties;
 
 #[test]
@@ -17,4 +18,9 @@ fn the_language_is_as_its_fixtures_say() {
 #[test]
 fn the_checker_finds_what_its_fixtures_say() {
     fixture::run("check", checker::check);
+}
+
+#[test]
+fn plans_are_as_their_fixtures_say() {
+    fixture::run("plan", planner::check);
 }
