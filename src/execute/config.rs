@@ -49,7 +49,7 @@ fn changed_fields(config: &Config, output: &Graph) -> Vec<(String, String)> {
 /// Lists of which each element of an axis has an entry, without the entries of elements that are gone.
 fn shorter_lists(config: &Config, input: &Graph, version: &Version) -> Vec<(String, String)> {
     let mut lists = Vec::new();
-    for fact in input.facts.iter() {
+    for fact in &input.facts {
         let Formula::Each(axis) = fact.formula else { continue };
         let (Some(kept), Some((start, end))) = (version.kept(axis), config.span_of(&fact.key)) else {
             continue;

@@ -105,7 +105,7 @@ impl Graph {
     /// Takes out a tree node with the blocks, operations and sites below it.
     fn drop_node(&mut self, node: NodeId) {
         let below = self.tree.below(node);
-        for block in self.blocks.clone().iter() {
+        for block in &self.blocks.clone() {
             if below.contains(&block.node) {
                 self.bypass(block.output, block.input);
             }

@@ -61,7 +61,7 @@ impl Graph {
     pub fn config_fields(&self) -> Result<BTreeMap<String, usize>, Vec<CannotSay>> {
         let mut said: BTreeMap<&str, (usize, String)> = BTreeMap::new();
         let mut cannot = Vec::new();
-        for Fact { key, formula } in self.facts.iter() {
+        for Fact { key, formula } in &self.facts {
             let Formula::Product(axes) = formula else { continue };
             match self.known_product(axes) {
                 Err(axis) => cannot.push(CannotSay { key: key.clone(), why: self.not_known(axis) }),

@@ -90,9 +90,10 @@ impl Ran {
         object
     }
 
-    /// Ended well, without a word but the answer.
+    /// Ended well, without a word but the answer, and what is said to people who wait on a slow machine.
     pub fn fine(self) -> Self {
-        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
+        let said: Vec<&str> = self.stderr.lines().filter(|line| !line.ends_with(" …")).collect();
+        assert_eq!((self.code, said), (Some(0), Vec::new()), "{}", self.stdout);
         self
     }
 

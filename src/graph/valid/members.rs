@@ -79,7 +79,7 @@ impl Graph {
 
     /// What leaves a layer is its block's output, and a block's input comes from outside.
     fn valid_blocks(&self) -> Checked {
-        for block in self.blocks.iter() {
+        for block in &self.blocks {
             let there = self.tree.get(block.node).is_some_and(|node| node.member.is_some())
                 && [block.input, block.output].iter().all(|&op| self.ops.contains_node(op));
             ensure(there, || "a block is of nothing".into())?;
