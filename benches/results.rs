@@ -25,9 +25,13 @@ fn main() {
         [model, train, test] => language(model, train, test).iter().for_each(row),
         _ => {
             let data = "tests/models/data";
-            language("tests/models/llama-sotu", &format!("{data}/sotu-train.txt"), &format!("{data}/sotu-test.txt"))
-                .iter()
-                .for_each(row);
+            language(
+                "tests/models/llama-sotu",
+                &format!("{data}/sotu-train.txt"),
+                &format!("{data}/sotu-test.txt"),
+            )
+            .iter()
+            .for_each(row);
             classifiers().iter().for_each(row);
         }
     }
@@ -104,13 +108,17 @@ fn row(case: &Case<'_>) {
     let peak = errors.lines().rev().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
     let report = std::fs::read(out.join("report.json")).ok();
     let report: Option<Value> = report.and_then(|report| serde_json::from_slice(&report).ok());
-    let name = Path::new(model).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name =
+        Path::new(model).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     match report.as_ref().map(values).as_deref() {
         Some([before, .., after]) => println!(
             "| {name} | {method} | `{step}` | {measure} | {before:.4} | {after:.4} | {seconds:.1} | {} MB |",
             peak.unwrap_or(0) / 1024
         ),
-        _ => println!("| {name} | {method} | `{step}` | {measure} | | failed: {} | | |", errors.replace('\n', " ")),
+        _ => println!(
+            "| {name} | {method} | `{step}` | {measure} | | failed: {} | | |",
+            errors.replace('\n', " ")
+        ),
     }
 }
 

@@ -57,7 +57,9 @@ impl UnitScores for ActivationSize {
         for &axis in axes.values() {
             match graph.axes[axis].role {
                 Role::Hidden => sizes.normed.push(axis),
-                _ => readers(graph, axis).into_iter().for_each(|site| sizes.at.entry(site).or_default().push(axis)),
+                _ => readers(graph, axis)
+                    .into_iter()
+                    .for_each(|site| sizes.at.entry(site).or_default().push(axis)),
             }
         }
         let batches = read_batches(at, &self.data, None)?;
@@ -98,7 +100,8 @@ impl Sizes {
         let extent = graph.extent(axis).max;
         let mut scores = vec![0.0; extent];
         if self.normed.contains(&axis) {
-            for sums in self.sums.iter().filter(|(site, _)| !self.at.contains_key(site)).map(|(_, sums)| sums) {
+            for sums in self.sums.iter().filter(|(site, _)| !self.at.contains_key(site)).map(|(_, sums)| sums)
+            {
                 scores.iter_mut().zip(sums).for_each(|(score, sum)| *score += sum.sqrt());
             }
             return scores;

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{AxisId, Graph, Op, OpId, Role};
+use crate::graph::{AxisId, Graph, Op, OpId};
 use crate::observe::axes;
 use crate::pass::{Context, Count, Criterion, Data, UnitScores};
 use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
@@ -24,7 +24,8 @@ criterion! {
     /// An element is taken out, the samples go through the layers from its own on, and at each later layer the feed-forward
     /// result is compared with what it was: rows are normalized, and the squared differences of all cosines between `rows` of them
     /// are summed. Elements of the last layer are compared at that layer. Where the model gives logits, the divergence of its
-    /// softened probabilities counts too. Both sums are divided by their means over all elements of a kind before they are added.
+    /// softened probabilities counts too, scaled so that over all elements it has `kl_weight` times the size of the states' part. Heads
+    /// and neurons are not scaled against each other: what a head changes more than a neuron is why it is worth its cost.
     ///
     /// The cost is a run of the later layers for each element: take few samples for wide models.
     ///
@@ -77,22 +78,11 @@ impl UnitScores for Optin {
         let made = batches(samples, usize::MAX, 1).map_err(Failure::told)?;
         let Some(batch) = made.first() else { return Ok(BTreeMap::new()) };
         let changes = self.changes(at, batch, &axes).map_err(Failure::told)?;
-        let mut means: BTreeMap<Role, (f64, f64, usize)> = BTreeMap::new();
-        for (path, changes) in &changes {
-            let (states, answers, count) = means.entry(graph.axes[axes[path]].role).or_default();
-            *states += changes.iter().map(|change| change.states).sum::<f64>();
-            *answers += changes.iter().map(|change| change.answers).sum::<f64>();
-            *count += changes.len();
-        }
-        let scores = changes.into_iter().map(|(path, changes)| {
-            let (states, answers, count) = means[&graph.axes[axes[&path]].role];
-            let share = |value: f64, sum: f64| if sum > 0.0 { value * count as f64 / sum } else { 0.0 };
-            let score = |change: &Change| {
-                share(change.states, states) + self.kl_weight * share(change.answers, answers)
-            };
-            let scores = changes.iter().map(score).collect();
-            (path, scores)
-        });
+        let sum = |of: fn(&Change) -> f64| changes.values().flatten().map(of).sum::<f64>();
+        let (states, answers) = (sum(|change| change.states), sum(|change| change.answers));
+        let weight = if answers > 0.0 { self.kl_weight * states / answers } else { 0.0 };
+        let score = |change: &Change| change.states + weight * change.answers;
+        let scores = changes.into_iter().map(|(path, changes)| (path, changes.iter().map(score).collect()));
         Ok(scores.collect())
     }
 }
@@ -123,7 +113,8 @@ impl Optin {
         let mut changes = BTreeMap::new();
         for (path, &axis) in axes {
             let sites = readers(graph, axis);
-            let is_own = |segment: &crate::runtime::Segment| sites.iter().any(|site| segment.sites.contains(site));
+            let is_own =
+                |segment: &crate::runtime::Segment| sites.iter().any(|site| segment.sites.contains(site));
             let Some(own) = model.segments.iter().position(is_own) else { continue };
             let extent = graph.extent(axis).max;
             let run = |element: usize| -> Result<Change, Failure> {
@@ -132,7 +123,8 @@ impl Optin {
                 self.student(&model, &weights, batch, &gates, (own, before[own].clone()), &mut seen)?;
                 Ok(teacher.change(&seen, model.segments[own].block))
             };
-            let of_axis: Vec<Change> = (0..extent).into_par_iter().map(run).collect::<Result<_, Failure>>()?;
+            let of_axis: Vec<Change> =
+                (0..extent).into_par_iter().map(run).collect::<Result<_, Failure>>()?;
             changes.insert(path.clone(), of_axis);
         }
         Ok(changes)

@@ -77,7 +77,8 @@ impl UnitScores for Taylor {
             Order::Absolute => (sum / samples).abs(),
             Order::Square => (sum / samples).powi(2),
         };
-        let of_axis = |axis| found.sums.get(&axis).map_or_else(Vec::new, |sums| sums.iter().map(of_sum).collect());
+        let of_axis =
+            |axis| found.sums.get(&axis).map_or_else(Vec::new, |sums| sums.iter().map(of_sum).collect());
         Ok(axes.into_iter().map(|(path, axis)| (path, of_axis(axis))).collect())
     }
 }

@@ -367,11 +367,9 @@ codes! {
     NO_LOSS = "no-loss", Error, Recipe;
     /// What the model answers is NaN or infinite. Measure the input model too: if its answers are finite, a step broke it.
     ANSWERS_NOT_FINITE = "answers-not-finite", Error, Recipe;
-    /// A sample does not fit the model: a token that its table has no row for, or more tokens than it has positions.
+    /// A sample does not fit the model any more: a token whose row an earlier step took out of the vocabulary, or more tokens
+    /// than there are positions left.
     SAMPLE_MISFIT = "sample-misfit", Error, Input;
-    /// The model could not be run. That is an error of tamis, unless memory ran out. Please report it with the recipe and the
-    /// model's config.
-    RUN_FAILED = "run-failed", Error, Output;
     /// An `expect` does not hold for the result. Everything is written all the same, so that the report can be read.
     EXPECTATION_FAILED = "expectation-failed", Error, Recipe;
     /// The files that were written are not what the steps promise. That is an error of tamis, never of the recipe: the

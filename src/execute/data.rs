@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use super::cache::Cache;
 use super::input::Input;
-use crate::pass::Progress;
 use crate::checkpoint::Digest;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::Data;
+use crate::pass::Progress;
 use crate::plan::{Does, Plan, Task, TaskId};
 use crate::provenance::{InputFile, LockedData};
 

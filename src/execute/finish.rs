@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::cache::Cache;
 use super::data::DataSets;
 use super::input::Input;
-use crate::pass::Progress;
 use super::record::Record;
 use super::summary::summary;
 use super::verify::{verify, verify_budgets};
@@ -13,6 +12,7 @@ use super::write::Written;
 use super::{Options, RecipeText};
 use crate::checkpoint::Digest;
 use crate::diagnostic::Diagnostic;
+use crate::pass::Progress;
 use crate::plan::{Plan, Saving, TaskId};
 use crate::provenance::{Expectation, Lock, LockedData, LockedFile, Provenance, Statement};
 

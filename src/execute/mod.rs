@@ -23,8 +23,8 @@ mod write;
 
 use std::path::PathBuf;
 
-pub use cache::{Cache, default_cache};
 pub use crate::pass::{Progress, Silent};
+pub use cache::{Cache, default_cache};
 pub use run::run;
 
 use crate::checkpoint::{Existing, Family};

@@ -9,7 +9,6 @@ use super::compare::{compare, unmet};
 use super::data::DataSets;
 use super::finish::Finishing;
 use super::input::Input;
-use crate::pass::Progress;
 use super::record::Record;
 use super::rooms::Rooms;
 use super::write::{self, Written};
@@ -17,6 +16,7 @@ use super::{Options, Outcome, Saved, outputs, scratch};
 use crate::checkpoint::OutputDir;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::graph::SiteId;
+use crate::pass::Progress;
 use crate::pass::{Context, Finding, Findings, Work};
 use crate::plan::{
     Does, Entry, Expecting, Measuring, Need, Part, Plan, Rewriting, Saving, Storage, TaskId, last_uses,

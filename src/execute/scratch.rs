@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::pass::Progress;
 use super::stream;
 use crate::checkpoint::{Checkpoint, Existing, OutputDir, TensorSpec};
 use crate::diagnostic::Diagnostic;
 use crate::graph::ParamId;
+use crate::pass::Progress;
 use crate::weights::{Expr, Version};
 
 /// Writes the tensors that a rewrite changed and lets the version read them from there.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::pass::Progress;
 use crate::checkpoint::TensorFiles;
 use crate::diagnostic::Diagnostic;
+use crate::pass::Progress;
 use crate::plan::BLOCK;
 use crate::tensor::convert;
 use crate::weights::Expr;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::input::Input;
-use crate::pass::Progress;
 use super::{config, stream};
 use crate::checkpoint::{Checkpoint, GRAPH_FILE, OutputDir, TensorSpec, graph_json};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{CannotSay, ParamId};
+use crate::pass::Progress;
 use crate::plan::{Plan, Saving};
 use crate::tensor::DType;
 use crate::weights::{Expr, Version};

@@ -24,7 +24,9 @@ impl Measure for Perplexity {
     fn measure(&self, at: &Context<'_>, _: &Cost, _: Option<&[SiteId]>) -> Result<f64, Diagnostic> {
         if !is_causal(&at.version.graph) {
             let message = "perplexity is of language models, and this model predicts no next token";
-            return Err(Diagnostic::new(&codes::NO_LOSS, message).help("`loss` and `accuracy` are of classifiers"));
+            return Err(
+                Diagnostic::new(&codes::NO_LOSS, message).help("`loss` and `accuracy` are of classifiers")
+            );
         }
         Ok(scored(at, &self.data)?.mean_loss().exp())
     }

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 pub use gradients::{GateGradients, gate_gradients, no_logits};
 pub use inputs::{ObserveInputs, Statistic};
-pub use reconstruct::ReconstructWeights;
 pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};
+pub use reconstruct::ReconstructWeights;
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{AxisId, Graph};

@@ -120,7 +120,9 @@ pub fn compared(at: &Context<'_>, data: &Data) -> Result<Compared, Diagnostic> {
             }
             // Behind the last token of a window nothing is predicted.
             let counts: Vec<bool> = match causal {
-                true => classes_of(batch, ours, true).unwrap_or_default().iter().map(Option::is_some).collect(),
+                true => {
+                    classes_of(batch, ours, true).unwrap_or_default().iter().map(Option::is_some).collect()
+                }
                 false => vec![true; ours.rows.count()],
             };
             for (agrees, kl) in beside(ours, theirs, &counts)?.into_iter().flatten() {
@@ -231,7 +233,8 @@ fn row_cosines(left: &Value, right: &Value) -> Result<Vec<f64>, Diagnostic> {
 
 /// The cosine of the angle between two vectors; 0 where one is zero and the other is not, 1 where both are.
 pub fn cosine(left: &[f32], right: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
     let (along, sizes) = (dot(left, right), (dot(left, left) * dot(right, right)).sqrt());
     match sizes > 0.0 {
         true => along / sizes,

@@ -70,7 +70,8 @@ impl Work for ReconstructWeights {
         let (graph, places) = (&at.version.graph, at.version.graph.places());
         let site = |path: &String| places.site(path).expect("the checker and the run agree on paths");
         let sites: BTreeSet<SiteId> = self.sites.iter().map(site).collect();
-        let params: Vec<ParamId> = sites.iter().map(|&site| dense_param(graph, site)).collect::<BTreeSet<_>>().into_iter().collect();
+        let params: Vec<ParamId> =
+            sites.iter().map(|&site| dense_param(graph, site)).collect::<BTreeSet<_>>().into_iter().collect();
         let output = OutputDir::create(at.room, Existing::Replace, &[])?;
         let spec = |&id: &ParamId| TensorSpec {
             name: id.index().to_string(),
@@ -162,7 +163,8 @@ impl Watch for Reconstructing<'_> {
 impl Edit for Reconstructing<'_> {
     fn edit(&mut self, segment: &Segment, weights: &mut Loaded) -> Result<bool, Failure> {
         let graph = &self.version.graph;
-        let here: Vec<SiteId> = segment.sites.iter().copied().filter(|site| self.sites.contains(site)).collect();
+        let here: Vec<SiteId> =
+            segment.sites.iter().copied().filter(|site| self.sites.contains(site)).collect();
         let grams = std::mem::take(&mut self.grams);
         let mut inverses: BTreeMap<usize, Inverse> = BTreeMap::new();
         for &site in &here {
@@ -236,6 +238,7 @@ fn identity_of(inputs: usize) -> Vec<f64> {
 }
 
 fn not_inverted(path: &str) -> Diagnostic {
-    let message = format!("the inputs of `{path}` are not finite, or too large for their products to be inverted");
+    let message =
+        format!("the inputs of `{path}` are not finite, or too large for their products to be inverted");
     Diagnostic::new(&codes::ANSWERS_NOT_FINITE, message)
 }

@@ -29,7 +29,14 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A model by itself, which is its own input.
     pub fn of(version: &'a Version, dir: &'a Path) -> Self {
-        Self { version, input: version, dir, found: Findings::default(), progress: &Silent, room: Path::new("") }
+        Self {
+            version,
+            input: version,
+            dir,
+            found: Findings::default(),
+            progress: &Silent,
+            room: Path::new(""),
+        }
     }
 
     /// The samples of a data set, as the model takes them.

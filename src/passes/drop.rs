@@ -68,7 +68,12 @@ impl Pass for Drop {
 }
 
 impl Drop {
-    fn chosen(&self, graph: &Graph, path: &str, keep: usize) -> Result<(Stay, Vec<Arc<dyn pass::Work>>), Diagnostic> {
+    fn chosen(
+        &self,
+        graph: &Graph,
+        path: &str,
+        keep: usize,
+    ) -> Result<(Stay, Vec<Arc<dyn pass::Work>>), Diagnostic> {
         self.criterion.units("layers")?;
         let criterion = Arc::clone(&self.criterion.criterion);
         let score = ScoreElements::new(graph, criterion, vec![path.into()]);

@@ -120,7 +120,8 @@ impl Sparsify {
         let asked = Reconstructing { graph: step.graph, sites: &like.sites, zeroing };
         let Some(work) = self.criterion.criterion.reconstruct(&asked) else { return Ok(None) };
         if self.scope.is_some() || self.floor.is_some() || self.block.is_some() {
-            let message = format!("`{}` chooses its zeros itself, in blocks of inputs", self.criterion.spec.name);
+            let message =
+                format!("`{}` chooses its zeros itself, in blocks of inputs", self.criterion.spec.name);
             return Err(step.at(ClauseKind::With, &codes::CONFLICTING_CLAUSES, message));
         }
         let rewrite = Arc::new(ReplaceWeights { like: like.clone() });

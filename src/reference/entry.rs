@@ -132,7 +132,9 @@ fn measure(spec: &MeasureSpec) -> Entry {
         Unit::Count => "A number: bounds are numbers, `2.5G`, or shares `of` the input model.",
         Unit::Bytes => "Bytes: bounds are numbers, or shares `of` the input model.",
         Unit::Share => "A share: bounds are ratios, `50%`.",
-        Unit::Number => "A number without a unit: bounds are numbers, `0.95`, or shares `of` the input model.",
+        Unit::Number => {
+            "A number without a unit: bounds are numbers, `0.95`, or shares `of` the input model."
+        }
         Unit::Seconds => "Seconds: bounds are numbers, or shares `of` the input model.",
     };
     let parts = [doc(spec.doc), format!("{unit}\n\n"), fields("argument", spec.arguments)];

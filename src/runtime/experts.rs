@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use candle_core::{D, Device, Tensor};
 
+use super::Failure;
 use super::interpret::{Running, Value};
 use super::op::{self, Host};
 use super::rows::Rows;
 use super::watch::Watch;
-use super::Failure;
 use crate::graph::{Expert, Experts};
 
 /// Softmax over all experts, the best `top_k` of each row, their shares renormalized where the model does so; each expert
@@ -44,8 +44,7 @@ pub(super) fn experts(
         let mut lengths = vec![0; x.rows.samples()];
         of_rows.iter().for_each(|&row| lengths[samples[row as usize]] += 1);
         let at = Tensor::from_vec(of_rows, slots.len(), &Device::Cpu)?;
-        let routed =
-            Value { tensor: x.tensor.index_select(&at, 0)?, rows: Arc::new(Rows::of(lengths)) };
+        let routed = Value { tensor: x.tensor.index_select(&at, 0)?, rows: Arc::new(Rows::of(lengths)) };
         let made = expert_forward(running, of, expert, &routed, watch)?;
         let slots = Tensor::from_slice(&slots, slots.len(), &Device::Cpu)?;
         let gate = gates.index_select(&slots, 0)?.unsqueeze(1)?;

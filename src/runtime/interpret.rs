@@ -137,7 +137,8 @@ impl Running<'_> {
     }
 
     fn positions(&self, site: SiteId, offset: usize, x: &Value) -> Result<Value, Failure> {
-        let table = self.table(site);
+        // A table of pictures' positions is stored with a dim of 1 in front.
+        let table = self.table(site).reshape(((), x.tensor.dims()[1]))?;
         let (most, positions) = (table.dims()[0] - offset, x.rows.positions());
         if let Some(&position) = positions.iter().find(|&&position| position >= most) {
             return Err(Failure::TooLong { tokens: position + 1, positions: most });
@@ -171,8 +172,7 @@ impl Running<'_> {
             .iter()
             .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim(Vec::new())))
             .collect();
-        let innermost =
-            |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
+        let innermost = |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
         let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));
         let [query, key, value] = operands else { unreachable!("attention has three operands") };
         let width = |value: &Value| value.tensor.dims()[1];
@@ -263,9 +263,11 @@ impl Value {
     /// # Errors
     /// Where the tensor is not of rows: an error of ours.
     pub fn mean(&self) -> Result<Self, Failure> {
-        let means = self.rows.ranges().into_iter().map(|range| {
-            self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0)
-        });
+        let means = self
+            .rows
+            .ranges()
+            .into_iter()
+            .map(|range| self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0));
         let means: Vec<Tensor> = means.collect::<candle_core::Result<_>>()?;
         Ok(Self { tensor: Tensor::cat(&means, 0)?, rows: Arc::new(self.rows.pooled()) })
     }

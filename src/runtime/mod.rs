@@ -32,7 +32,7 @@ pub enum Failure {
     UnknownToken { id: u32, vocabulary: usize },
     /// A sample of more tokens than there are positions.
     TooLong { tokens: usize, positions: usize },
-    /// An operation that fails: an error of ours, or no memory.
+    /// An operation that fails: an error of ours.
     Compute(candle_core::Error),
 }
 
@@ -44,23 +44,22 @@ impl From<candle_core::Error> for Failure {
 
 impl Failure {
     /// As the user is told of it.
+    ///
+    /// # Panics
+    /// Where an operation failed, which is an error of ours.
     pub fn told(self) -> Diagnostic {
         match self {
             Self::Told(diagnostic) => *diagnostic,
             Self::UnknownToken { id, vocabulary } => {
                 let message = format!("token {id} is not among the model's {vocabulary}");
                 Diagnostic::new(&codes::SAMPLE_MISFIT, message)
-                    .help("the tokenizer is not this model's, or the data holds ids of another one")
+                    .help("a step took words out of the vocabulary, and the text still has them")
             }
             Self::TooLong { tokens, positions } => {
                 let message = format!("a sample has {tokens} tokens, the model {positions} positions");
                 Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!("write `tokens: {positions}`"))
             }
-            Self::Compute(error) => {
-                let message = format!("the model could not be run: {error}");
-                Diagnostic::new(&codes::RUN_FAILED, message)
-                    .help("this is an error of tamis unless memory ran out; please report it")
-            }
+            Self::Compute(error) => panic!("operations of a checked graph fit together: {error}"),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Failure;
 use super::interpret::{Running, TurnsOf, Values};
 use super::rows::Batch;
 use super::watch::{Gates, Watch};
 use super::weights::Loaded;
-use super::Failure;
 use crate::graph::{Graph, NodeId, OpId, SiteId};
 use crate::weights::Version;
 

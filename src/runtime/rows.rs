@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn samples_fill_batches_in_order() {
-        let sample = |length: usize| Ok(Sample { input: Input::Tokens(vec![7; length]), label: Some(length) });
+        let sample =
+            |length: usize| Ok(Sample { input: Input::Tokens(vec![7; length]), label: Some(length) });
         let made = batches([3, 4, 9, 1, 1].into_iter().map(sample), 8, 0).unwrap();
         let shape = |batch: &Batch| (batch.first, batch.samples());
         assert_eq!(made.iter().map(shape).collect::<Vec<_>>(), [(0, 2), (2, 1), (3, 2)]);

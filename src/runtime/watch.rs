@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::Failure;
 use super::interpret::Value;
 use super::op::{self, Gate};
 use super::rows::Batch;
-use super::Failure;
 use crate::graph::{AxisId, Graph, OpId, SiteId};
 
 /// Looks on while a model runs. Rows are real tokens only: there is no padding anywhere.
@@ -96,6 +96,7 @@ impl Gates {
 
 /// The linear sites that sum over an axis.
 pub fn readers(graph: &Graph, axis: AxisId) -> Vec<SiteId> {
-    let reads = |site: &SiteId| graph.sites[*site].kind.is_matrix() && graph.site_dims(*site).1.contains(axis);
+    let reads =
+        |site: &SiteId| graph.sites[*site].kind.is_matrix() && graph.site_dims(*site).1.contains(axis);
     graph.sites.ids().filter(reads).collect()
 }

@@ -16,7 +16,10 @@ use crate::weights::Version;
 pub enum Matrix {
     Dense(Tensor),
     /// `left [out, rank]` times `right [rank, in]`.
-    Factored { left: Tensor, right: Tensor },
+    Factored {
+        left: Tensor,
+        right: Tensor,
+    },
 }
 
 /// What an operation reads.

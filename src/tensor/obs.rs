@@ -44,7 +44,8 @@ impl Inverse {
     pub fn new(products: &[f64], inputs: usize, damping: f64) -> Option<Self> {
         let diagonal = |at: usize| products[at * inputs + at];
         let dead: Vec<bool> = (0..inputs).map(|at| diagonal(at) == 0.0).collect();
-        let mean = (0..inputs).map(|at| if dead[at] { 1.0 } else { diagonal(at) }).sum::<f64>() / inputs as f64;
+        let mean =
+            (0..inputs).map(|at| if dead[at] { 1.0 } else { diagonal(at) }).sum::<f64>() / inputs as f64;
         let mut share = damping;
         for _ in 0..8 {
             let damped = |row: usize, column: usize| {
@@ -244,7 +245,9 @@ mod tests {
         let x: Vec<f64> = (0..60 * inputs).map(|_| next()).collect();
         let shared: Vec<f64> = (0..60).map(|_| next()).collect();
         let x: Vec<f64> = x.iter().enumerate().map(|(at, it)| it + shared[at / inputs]).collect();
-        let entry = |at: usize| (0..60).map(|row| x[row * inputs + at / inputs] * x[row * inputs + at % inputs]).sum();
+        let entry = |at: usize| {
+            (0..60).map(|row| x[row * inputs + at / inputs] * x[row * inputs + at % inputs]).sum()
+        };
         let products: Vec<f64> = (0..inputs * inputs).map(entry).collect();
         let original: Vec<f32> = (0..rows * inputs).map(|_| next() as f32).collect();
         let inverse = Inverse::new(&products, inputs, 0.0).unwrap();
@@ -253,7 +256,8 @@ mod tests {
         let of = |changed: &[f32]| -> f64 {
             let change: Vec<f64> = changed.iter().zip(&original).map(|(a, b)| f64::from(a - b)).collect();
             let row = |row: &[f64]| -> f64 {
-                (0..inputs * inputs).map(|at| row[at / inputs] * products[at] * row[at % inputs]).sum::<f64>() / 2.0
+                (0..inputs * inputs).map(|at| row[at / inputs] * products[at] * row[at % inputs]).sum::<f64>()
+                    / 2.0
             };
             change.chunks(inputs).map(row).sum()
         };

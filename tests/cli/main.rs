@@ -1,6 +1,7 @@
 //! The program from outside: what it prints, where, and how it ends.
 
 mod bad_input;
+mod calibrated;
 mod changed;
 mod data;
 mod full_disk;

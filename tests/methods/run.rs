@@ -33,7 +33,8 @@ pub fn run(model: &Model, steps: &str) -> Outcome {
             let mut findings: Vec<Arc<Finding>> = Vec::new();
             for work in &stage.work {
                 let at = Context::of(&version, &model.checkpoint.dir);
-                let found = work.run(&Context { found: Findings::new(&findings), ..at }).expect("work is done");
+                let found =
+                    work.run(&Context { found: Findings::new(&findings), ..at }).expect("work is done");
                 remarks.extend(work.remarks(&version, &found));
                 findings.push(Arc::new(found));
             }

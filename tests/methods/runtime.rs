@@ -55,7 +55,8 @@ fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
 
 /// The unpadded rows of a golden batch of token ids.
 fn token_samples(inputs: &Json) -> Vec<Sample> {
-    let rows = inputs["input_ids"].as_array().unwrap().iter().zip(inputs["attention_mask"].as_array().unwrap());
+    let rows =
+        inputs["input_ids"].as_array().unwrap().iter().zip(inputs["attention_mask"].as_array().unwrap());
     rows.map(|(ids, mask)| {
         let real = floats(mask).iter().filter(|it| **it == 1.0).count();
         let ids = floats(ids)[..real].iter().map(|id| *id as u32).collect();
@@ -92,7 +93,11 @@ fn language_models_answer_as_transformers_does() {
             agree(&row(&hidden, at), &floats(&position["hidden"]), name);
             agree(&row(&logits, at)[..32], &floats(&position["first 32"]), name);
             let all: Vec<f32> = row(&logits, at).into_iter().map(|it| it as f32).collect();
-            agree(&[log_sum_exp(&all)], &[position["log of the sum of exponentials"].as_f64().unwrap()], name);
+            agree(
+                &[log_sum_exp(&all)],
+                &[position["log of the sum of exponentials"].as_f64().unwrap()],
+                name,
+            );
         }
     }
 }

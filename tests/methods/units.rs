@@ -15,8 +15,9 @@ pub fn scores(model: &Model, criterion: &str, path: &str) -> Vec<f64> {
     let span = Span::new(sources.add(Source::new("test", criterion)), 0, criterion.len());
     let scorer = Scorer::read(&constant(criterion, span), &REGISTRY).expect("a criterion");
     let units = scorer.criterion.units().expect("it scores units");
-    let found: BTreeMap<String, Vec<f64>> =
-        units.score(&Context::of(&model.version(), &model.checkpoint.dir), &[path.to_string()]).expect("weights are read");
+    let found: BTreeMap<String, Vec<f64>> = units
+        .score(&Context::of(&model.version(), &model.checkpoint.dir), &[path.to_string()])
+        .expect("weights are read");
     found[path].clone()
 }
 

@@ -7,7 +7,7 @@
 use tamis::REGISTRY;
 use tamis::check::{Settings, Typed, check as check_recipe};
 use tamis::optimize::{RULES, Rule};
-use tamis::plan;
+use tamis::plan::text as plan_text;
 use tamis::source::{Source, Sources};
 
 use crate::checker::Toys;
@@ -23,7 +23,7 @@ pub fn check(case: &mut Case) {
     for (at, block) in blocks.iter().enumerate().skip(1) {
         let words: Vec<&str> = block.info.split_whitespace().collect();
         match words.as_slice() {
-            ["plan"] => case.expect(at, &plan::text(&tamis::plan(&typed, &[]).0)),
+            ["plan"] => case.expect(at, &plan_text(&tamis::plan(&typed, &[]).0)),
             ["plan", "after", rule] => match named(rule) {
                 Some(rule) => {
                     let (plan, trace) = tamis::plan(&typed, &[rule]);
@@ -32,7 +32,7 @@ pub fn check(case: &mut Case) {
                     }
                     let said: String =
                         trace.fired.iter().map(|(_, fired)| format!("{}\n", fired.text)).collect();
-                    case.expect(at, &format!("{}\n{said}", plan::text(&plan)));
+                    case.expect(at, &format!("{}\n{said}", plan_text(&plan)));
                 }
                 None => case.fail(block.line, format!("there is no rule `{rule}`")),
             },

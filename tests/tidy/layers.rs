@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["weights"],
     &["pass", "compare"],
     &["check", "runtime"],
-    &["plan", "reference"],
+    &["plan", "reference", "observe"],
     &["optimize", "provenance"],
     &["execute", "report", "ide"],
     &["passes", "criteria", "measures", "readers", "families"],

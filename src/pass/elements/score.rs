@@ -54,7 +54,8 @@ impl Work for ScoreElements {
         }
         let left: Vec<String> = self.axes.iter().filter(|path| !gone.contains(*path)).cloned().collect();
         let criterion = Arc::clone(&self.criterion);
-        (!left.is_empty()).then(|| Arc::new(Self { criterion, reads: left.clone(), axes: left }) as Arc<dyn Work>)
+        (!left.is_empty())
+            .then(|| Arc::new(Self { criterion, reads: left.clone(), axes: left }) as Arc<dyn Work>)
     }
 
     fn merged(&self, other: &dyn Work) -> Option<Arc<dyn Work>> {

@@ -71,7 +71,13 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn matrix(values: &'a [f32], rows: Range<usize>, width: usize, column: usize, columns: usize) -> Matrix<'a> {
+    fn matrix(
+        values: &'a [f32],
+        rows: Range<usize>,
+        width: usize,
+        column: usize,
+        columns: usize,
+    ) -> Matrix<'a> {
         Matrix::rows(&values[rows.start * width + column..], rows.len(), columns, width)
     }
 
@@ -84,7 +90,13 @@ impl<'a> Place<'a> {
 
     fn keys(&self, of: &'a [f32], rows: &Range<usize>, dim: usize) -> Matrix<'a> {
         let width = self.heads.kv_heads * dim;
-        Self::matrix(of, self.rows.start + rows.start..self.rows.start + rows.end, width, self.kv_head * dim, dim)
+        Self::matrix(
+            of,
+            self.rows.start + rows.start..self.rows.start + rows.end,
+            width,
+            self.kv_head * dim,
+            dim,
+        )
     }
 
     /// The probabilities of a tile, rows `keys.len()` apart, zero where a query does not see.

@@ -33,9 +33,10 @@ pub fn tanh(x: f32) -> f32 {
     let far = 1.0 - 2.0 / (exp(2.0 * x) + 1.0);
     let square = x * x;
     // x - x^3/3 + 2x^5/15 - 17x^7/315 + 62x^9/2835, good to 1e-8 where it is used.
-    let near = x * (1.0
-        + square
-            * (-1.0 / 3.0 + square * (2.0 / 15.0 + square * (-17.0 / 315.0 + square * (62.0 / 2835.0)))));
+    let near = x
+        * (1.0
+            + square
+                * (-1.0 / 3.0 + square * (2.0 / 15.0 + square * (-17.0 / 315.0 + square * (62.0 / 2835.0)))));
     if x.abs() < 0.15 { near } else { far }
 }
 
@@ -45,14 +46,9 @@ pub fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let square = x * x;
     let mut over = -2.726_142_3e-10;
-    for coefficient in [
-        2.770_681_4e-8,
-        -2.101_024e-6,
-        -5.692_506_4e-5,
-        -7.349_906_3e-4,
-        -2.954_599_9e-3,
-        -1.609_603_3e-2,
-    ] {
+    for coefficient in
+        [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906_3e-4, -2.954_599_9e-3, -1.609_603_3e-2]
+    {
         over = over * square + coefficient;
     }
     let mut under = -1.456_607_2e-5;

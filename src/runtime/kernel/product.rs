@@ -33,7 +33,8 @@ impl<'a> Matrix<'a> {
 
     fn check(&self) {
         let last = |rows: usize, columns: usize| rows * self.row_stride + columns * self.column_stride;
-        let fits = self.rows == 0 || self.columns == 0 || last(self.rows - 1, self.columns - 1) < self.values.len();
+        let fits =
+            self.rows == 0 || self.columns == 0 || last(self.rows - 1, self.columns - 1) < self.values.len();
         assert!(fits, "a matrix lies in its slice");
     }
 }

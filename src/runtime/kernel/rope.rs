@@ -56,7 +56,10 @@ pub fn turn(turns: &Turns, back: bool, positions: &[usize], x: &[f32], y: &mut [
     let piece = |((x, y), positions): ((&[f32], &mut [f32]), &[usize])| {
         rows(turns, back, positions, x, y);
     };
-    x.par_chunks(ROWS * width).zip(y.par_chunks_mut(ROWS * width)).zip(positions.par_chunks(ROWS)).for_each(piece);
+    x.par_chunks(ROWS * width)
+        .zip(y.par_chunks_mut(ROWS * width))
+        .zip(positions.par_chunks(ROWS))
+        .for_each(piece);
 }
 
 wide! {

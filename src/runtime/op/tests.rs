@@ -117,10 +117,12 @@ fn attention_is_what_its_definition_says() {
         for range in &ranges {
             for row in range.clone() {
                 for head in 0..4 {
-                    let seen = |key: &usize| !causal || (*key <= row && window.is_none_or(|it| key + it > row));
+                    let seen =
+                        |key: &usize| !causal || (*key <= row && window.is_none_or(|it| key + it > row));
                     let keys: Vec<usize> = range.clone().filter(seen).collect();
                     let score = |key: &usize| -> f64 {
-                        let pair = (0..4).map(|d| f64::from(q[row * 16 + head * 4 + d] * k[key * 8 + head / 2 * 4 + d]));
+                        let pair = (0..4)
+                            .map(|d| f64::from(q[row * 16 + head * 4 + d] * k[key * 8 + head / 2 * 4 + d]));
                         (pair.sum::<f64>() * 0.5).exp()
                     };
                     let all: f64 = keys.iter().map(score).sum();
@@ -143,7 +145,8 @@ fn turns_are_undone_by_turning_back() {
     let x = var(&[3, 8], 14);
     check(&[&x], || rope(&x, &turns, &positions).unwrap());
     let y = rope(&x, &turns, &positions).unwrap();
-    let first = |tensor: &Tensor| tensor.narrow(0, 0, 1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let first =
+        |tensor: &Tensor| tensor.narrow(0, 0, 1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(first(&x), first(&y), "position 0 is not turned");
 }
 
