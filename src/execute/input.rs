@@ -10,8 +10,8 @@ use super::cache::Cache;
 use crate::checkpoint::{
     Checkpoint, Digest, FileId, GRAPH_FILE, Look, Passing, Stored, beside, locate, sha256_files,
 };
-use crate::pass::Progress;
 use crate::diagnostic::{Diagnostic, codes};
+use crate::pass::Progress;
 use crate::plan::Plan;
 use crate::provenance::InputFile;
 use crate::tensor::convert;

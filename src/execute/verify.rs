@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::pass::Progress;
 use super::record::cost;
 use super::write::Written;
 use crate::check::MeasuredAt;
 use crate::checkpoint::{Checkpoint, Digest, Family, FileId, Passing, Stored, read_graph};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Graph, Sparsity, Weight};
-use crate::pass::{CostBound, CostMeasure};
+use crate::pass::{CostBound, CostMeasure, Progress};
 use crate::provenance::{Cost, Step};
 use crate::tensor::pattern::{Pattern, count_violations};
 use crate::tensor::{DType, MatrixView, convert};

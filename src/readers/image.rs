@@ -35,7 +35,8 @@ reader! {
     /// `do_rescale`, `rescale_factor`, `do_normalize`, `image_mean` and `image_std` are followed, in this order, as transformers
     /// follows them with Pillow; a size that is a number is a square, for CLIP and BiT the shortest edge. Before that a grey
     /// picture becomes a coloured one, all channels equal, or a coloured one grey (ITU-R 601-2), where the model takes it so;
-    /// transparency is left out. JPEG files are decoded to within a few 255ths of what other decoders make of them.
+    /// transparency is left out. Pixels are those of Pillow 12; JPEG files are decoded to
+    /// within a few 255ths of what other decoders make of them.
     ///
     /// ```tamis
     /// data test = image("data/fashion-mnist", split: "test", samples: 2000)

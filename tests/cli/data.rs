@@ -66,3 +66,46 @@ fn a_name_of_refused_data_is_known_all_the_same() {
     let ran = check("text(\"nowhere.jsonl\")");
     assert_eq!((ran.code, ran.stdout.matches("error[").count()), (Some(3), 1), "{}", ran.stdout);
 }
+
+#[test]
+fn what_was_found_on_data_counts_only_while_the_data_is_the_same() {
+    let place = Place::with(
+        "model input = \"models/bert-eras\"\n\
+         data calib = text(\"calib.jsonl\", samples: 8, tokens: 32)\n\
+         sparsify weights of layers[0..2].mlp by wanda(calib) to 2:4\n\
+         save \"out\"\n",
+    );
+    let lines = place.read("models/data/sotu-train.jsonl");
+    let calib = |from: usize| lines.lines().skip(from).take(8).collect::<Vec<_>>().join("\n");
+    place.write("calib.jsonl", calib(0));
+    let run = |more: &str| {
+        let ran = place.tamis(&format!("run x.tamis{more}"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    };
+    run("");
+    let digest = |text: &str| {
+        let digest = tamis::checkpoint::Digest::sha256(text.as_bytes());
+        digest.to_string()
+    };
+    for name in ["out/tamis.lock", "out/provenance.json"] {
+        let text = place.read(name);
+        assert!(text.contains(&digest(&calib(0))) && text.contains("calib.jsonl"), "{name}: {text}");
+    }
+    assert!(place.tamis("verify out").fine().stdout.contains("as the provenance says"));
+    // Other data under the same name: nothing of the first run is taken for it.
+    place.write("calib.jsonl", calib(100));
+    let ran = place.tamis("verify out");
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr.contains("warning[input-changed]") && ran.stderr.contains("calib.jsonl"),
+        "{}",
+        ran.stderr
+    );
+    run(" --out second");
+    run(" --out third --no-cache");
+    let weights = |name: &str| std::fs::read(place.path(name).join("model.safetensors")).unwrap();
+    assert!(weights("second") == weights("third"));
+    assert!(weights("second") != weights("out"));
+    std::fs::remove_file(place.path("calib.jsonl")).unwrap();
+    place.tamis("verify second").fine();
+}

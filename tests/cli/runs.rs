@@ -2,7 +2,11 @@
 
 use std::fs;
 
+use tamis::checkpoint::{Checkpoint, TensorSpec, read_graph};
+use tamis::tensor::DType;
+
 use crate::program::Place;
+use crate::support::Synthetic;
 
 const QUICK: &str = "\
 ## Half of the MLP weights, and a layer less.
@@ -207,6 +211,44 @@ fn shards_are_made_again_and_a_model_may_have_moved() {
     let moved = place.tamis("verify out/quick --rerun --model moved").fine().stdout;
     assert!(moved.ends_with("; made again with the same bytes\n"), "{moved}");
     assert_eq!(place.names("out"), ["quick"]);
+}
+
+#[test]
+fn what_is_remarked_on_a_finding_is_told_whether_it_is_new_or_remembered() {
+    let recipe = "model input = \"models/bert-eras\"\n\
+        sparsify weights of layers[*] to 99.99% zeros with { scope: global }\nsave \"out\"\n";
+    let place = Place::with(recipe);
+    for _ in 0..2 {
+        let ran = place.tamis("run x.tamis --replace");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stderr.contains("warning[layer-collapse]"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("[x.tamis:2:1]"), "the step is shown: {}", ran.stderr);
+    }
+    let told = place.tamis("run x.tamis --replace --format json").json();
+    assert_eq!(told["diagnostics"][0]["code"], "layer-collapse");
+}
+
+#[test]
+fn patterns_of_large_weights_that_are_stored_inputs_first_are_made_and_verified() {
+    let place = Place::with("model input = \"model\"\nsparsify weights to 2:4\nsave \"out\"\n");
+    let config = serde_json::json!({
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5, "n_embd": 600, "n_head": 6, "n_layer": 1, "n_positions": 64,
+        "vocab_size": 50,
+    });
+    place.write("model/config.json", config.to_string());
+    let checkpoint = Checkpoint::from_config(&place.path("model/config.json")).unwrap();
+    let graph = read_graph(tamis::REGISTRY.families, &checkpoint).unwrap();
+    let spec = |(_, param): (_, &tamis::graph::Param)| TensorSpec {
+        name: param.name.resolve(),
+        dtype: DType::F32,
+        shape: graph.shape(param),
+    };
+    let tensors = graph.params.iter().map(spec).collect();
+    Synthetic { config: config.to_string(), tensors }.write(&place.path("model"), 3, None);
+    place.tamis("run x.tamis").fine();
+    let zeros = place.tamis("eval out --measure zeros --format json").fine().json();
+    assert_eq!(zeros["measures"]["zeros"], 0.5);
 }
 
 #[test]

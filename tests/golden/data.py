@@ -2,8 +2,9 @@
 
     python tests/golden/data.py
 
-writes `data.json` and `pictures/`. Needs transformers (here 5.23.0; no torch), tokenizers 0.23.3, Pillow 13.0.0 and numpy.
-Long results are told by their SHA-256, as little-endian 32-bit integers, and by their beginning.
+writes `data.json` and `pictures/`. Needs transformers (here 5.23.0; no torch), tokenizers 0.23.3, Pillow 12.3.0 and numpy.
+Not Pillow 13, which resizes
+columns before rows where that is less work, so that roundings differ by one. Long results are told by their SHA-256, as little-endian 32-bit integers, and by their beginning.
 """
 
 import hashlib

@@ -32,15 +32,20 @@ fn every_example_of_the_reference_checks() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The texts of the steps, with which sweeps have nothing to do.
+/// The texts of the steps, each behind the data that it may use; sweeps have nothing to do with them.
 fn steps(text: &str) -> Vec<String> {
     let mut sources = Sources::new();
     let source = sources.add(Source::new("example", text));
     let mut diagnostics = Diagnostics::new();
     let recipe = parse(source, text, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{text}\n{diagnostics:?}");
-    let steps = recipe.statements.iter().filter(|statement| matches!(statement.kind, StatementKind::Step(_)));
-    steps.map(|statement| sources.text(statement.span).to_owned()).collect()
+    let texts = |wanted: fn(&StatementKind) -> bool| -> Vec<String> {
+        let statements = recipe.statements.iter().filter(|statement| wanted(&statement.kind));
+        statements.map(|statement| sources.text(statement.span).to_owned()).collect()
+    };
+    let data = texts(|kind| matches!(kind, StatementKind::Data { .. })).join("\n");
+    let steps = texts(|kind| matches!(kind, StatementKind::Step(_)));
+    steps.into_iter().map(|step| format!("{data}\n{step}")).collect()
 }
 
 /// The first error. A step that changes nothing where it stands alone, as `densify`, is told so, and fine.
