@@ -137,7 +137,8 @@ impl Running<'_> {
     }
 
     fn positions(&self, site: SiteId, offset: usize, x: &Value) -> Result<Value, Failure> {
-        let table = self.table(site);
+        // A table of pictures' positions is stored with a dim of 1 in front.
+        let table = self.table(site).reshape(((), x.tensor.dims()[1]))?;
         let (most, positions) = (table.dims()[0] - offset, x.rows.positions());
         if let Some(&position) = positions.iter().find(|&&position| position >= most) {
             return Err(Failure::TooLong { tokens: position + 1, positions: most });
