@@ -26,7 +26,7 @@ fn zeros(values: &[f64]) -> usize {
     values.iter().filter(|value| **value == 0.0).count()
 }
 
-/// Measured: norms agree to 1e-6 of the largest.
+/// Single squares are of f32 inputs, and their sums of f64: what remains is the rounding of the layers before, 1e-6.
 #[test]
 fn norms_of_inputs_are_those_of_pytorch() {
     for name in ["bert-eras", "llama-sotu", "vit-fashion", "mixtral-sotu"] {
@@ -41,12 +41,14 @@ fn norms_of_inputs_are_those_of_pytorch() {
         };
         for path in &paths {
             let (what, squares, golden) = (format!("{name} {path}"), &seen.0[path], &golden[path]);
-            near(&squares[..16], &floats(&golden["first"]), 1e-5, &what);
-            near(&[squares.iter().sum()], &[float(&golden["sum"])], 1e-5, &what);
+            near(&squares[..16], &floats(&golden["first"]), 2e-6, &what);
+            near(&[squares.iter().sum()], &[float(&golden["sum"])], 2e-6, &what);
         }
     }
 }
 
+/// The zeros are the same to the weight, and nothing else changes: sums differ by the seven digits of the golden ones alone,
+/// and the loss, which is worked out in f32, by 1e-5.
 #[test]
 fn wanda_keeps_what_it_keeps_in_pytorch() {
     for name in ["bert-eras", "llama-sotu", "mixtral-sotu"] {
@@ -61,19 +63,21 @@ fn wanda_keeps_what_it_keeps_in_pytorch() {
                 assert_eq!(kept(&values[..inputs]), of["kept in the first row"], "{what}");
                 assert_eq!(kept(&values[values.len() - inputs..]), of["kept in the last row"], "{what}");
                 let size: f64 = values.iter().map(|it| it.abs()).sum();
-                near(&[size], &[float(&of["sum of magnitudes"])], 1e-5, &what);
-                near(&[values.iter().sum::<f64>() / size], &[float(&of["sum"]) / size], 1e-5, &what);
+                near(&[size], &[float(&of["sum of magnitudes"])], 1e-6, &what);
+                near(&[values.iter().sum::<f64>() + size], &[float(&of["sum"]) + size], 1e-6, &what);
             }
-            near(&[trained.loss(&done.version)], &[float(&golden["loss"])], 1e-4, name);
+            near(&[trained.loss(&done.version)], &[float(&golden["loss"])], 1e-5, name);
         }
     }
 }
 
-/// tamis rounds what it changed to the stored type before the next layer sees it, the reference rounds nothing: from there on
-/// single values differ, and what is compared is how large the weights are and what the model loses.
+/// tamis rounds what it changed to the stored type before the next layer sees it, the reference rounds nothing. In the first
+/// layer single values are therefore the same but for that rounding. From there on they differ, as one zero chosen otherwise
+/// changes all weights behind it, and what is compared is how large the weights are and what the model loses.
 #[test]
 fn sparsegpt_gives_a_model_as_good_as_in_pytorch() {
-    for name in ["bert-eras", "llama-sotu"] {
+    // Half a unit in the last place of the stored type: F16 and BF16.
+    for (name, rounding) in [("bert-eras", 2f64.powi(-11)), ("llama-sotu", 2f64.powi(-8))] {
         let trained = open(name);
         for (to, amount) in [("2:4", "2:4"), ("50%", "50% zeros")] {
             let done = trained.run(&format!("sparsify weights of layers[*] by sparsegpt(calib) to {amount}"));
@@ -83,9 +87,9 @@ fn sparsegpt_gives_a_model_as_good_as_in_pytorch() {
                 let (values, _) = matrix(&done, &path);
                 assert_eq!(zeros(&values), of["zeros"].as_u64().unwrap() as usize, "{what}");
                 let norm = values.iter().map(|it| it * it).sum::<f64>().sqrt();
-                near(&[norm], &[float(&of["norm"])], 1e-2, &what);
+                near(&[norm], &[float(&of["norm"])], 5e-3, &what);
                 if path.starts_with("layers[0]") {
-                    near(&values[..32], &floats(&of["first row"]), 1e-2, &what);
+                    near(&values[..32], &floats(&of["first row"]), rounding, &what);
                 }
             }
             let loss = trained.loss(&done.version);

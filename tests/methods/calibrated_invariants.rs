@@ -41,7 +41,8 @@ fn gates_of_one_change_no_bit() {
         for path in keys(&trained.golden["gradient"]) {
             put(&mut gates, &version.graph, &path, None);
         }
-        let (gated, plain) = (logits(&trained, &version, &gates), logits(&trained, &version, &Gates::default()));
+        let (gated, plain) =
+            (logits(&trained, &version, &gates), logits(&trained, &version, &Gates::default()));
         assert!(gated.iter().map(|it| it.to_bits()).eq(plain.iter().map(|it| it.to_bits())), "{name}");
     }
 }
@@ -89,7 +90,8 @@ fn any_number_of_threads_gives_the_same_scores() {
             let version = trained.version();
             let data = trained.data.clone();
             let observe = ObserveInputs::new(&version.graph, data, Statistic::Squares, &sites, None);
-            let Finding::Statistics(seen) = observe.run(&trained.at(&version)).expect("samples are read") else {
+            let Finding::Statistics(seen) = observe.run(&trained.at(&version)).expect("samples are read")
+            else {
                 panic!("squares are statistics")
             };
             let gradients = trained.scores("fisher(calib)", &axes);

@@ -16,12 +16,13 @@ fn agree(trained: &Trained, criterion: &str, key: &str, tolerance: f64) {
     }
 }
 
+/// Backward passes in f32: 1e-5 of the largest, and somewhat more where squares of small sums are added.
 #[test]
 fn squared_gradients_are_those_of_pytorch() {
     for name in MODELS {
         let trained = open(name);
-        agree(&trained, "fisher(calib)", "fisher, batch 1", 1e-4);
-        agree(&trained, "fisher(calib, batch: 8)", "fisher, batch 8", 1e-4);
+        agree(&trained, "fisher(calib)", "fisher, batch 1", 2e-5);
+        agree(&trained, "fisher(calib, batch: 8)", "fisher, batch 8", 2e-5);
     }
 }
 
@@ -39,25 +40,27 @@ fn first_order_changes_are_those_of_pytorch() {
             let of = &golden[&path];
             let first = floats(of.get("first").unwrap_or(of));
             let of_first = |change: fn(f64) -> f64| first.iter().map(|it| change(*it)).collect::<Vec<f64>>();
-            near(&sizes[&path][..first.len()], &of_first(f64::abs), 1e-4, &what);
-            near(&squares[&path][..first.len()], &of_first(|it| it * it), 1e-4, &what);
+            near(&sizes[&path][..first.len()], &of_first(f64::abs), 2e-5, &what);
+            near(&squares[&path][..first.len()], &of_first(|it| it * it), 2e-5, &what);
             if let Some(golden) = of.get("squares") {
-                near(&[squares[&path].iter().sum()], &[float(golden)], 1e-4, &what);
+                near(&[squares[&path].iter().sum()], &[float(golden)], 2e-5, &what);
             }
         }
     }
 }
 
+/// Means of f32 activations, taken in f64: 5e-6.
 #[test]
 fn activations_are_as_large_as_in_pytorch() {
     for name in MODELS {
         let trained = open(name);
-        agree(&trained, "activation(calib)", "activation", 1e-5);
+        agree(&trained, "activation(calib)", "activation", 5e-6);
         let found = trained.scores("activation(calib)", &["hidden".into()]);
-        near(&found["hidden"], &floats(&trained.golden["activation"]["hidden"]), 1e-5, name);
+        near(&found["hidden"], &floats(&trained.golden["activation"]["hidden"]), 5e-6, name);
     }
 }
 
+/// One less a cosine near 1 loses a digit: 1e-5.
 #[test]
 fn layers_turn_what_goes_through_them_as_in_pytorch() {
     for name in [&MODELS[..], &["mixtral-sotu"]].concat() {
@@ -67,7 +70,8 @@ fn layers_turn_what_goes_through_them_as_in_pytorch() {
     }
 }
 
-/// Scores are shares of a mean over all heads that are asked for, in the golden values as well.
+/// Scores are shares of a mean over all heads that are asked for, in the golden values as well; so are the rows that are
+/// compared, evenly spaced. Differences of f32 cosines, squared: 5e-5.
 #[test]
 fn optin_ranks_heads_as_in_pytorch() {
     for name in ["bert-eras", "vit-fashion"] {
@@ -75,10 +79,8 @@ fn optin_ranks_heads_as_in_pytorch() {
         let golden = &trained.golden["optin"];
         let paths: Vec<String> = keys(golden).into_iter().filter(|path| path.ends_with("heads")).collect();
         let found = trained.scores("optin(calib)", &paths);
-        let largest = |of: &mut dyn Iterator<Item = f64>| of.fold(0.0, f64::max);
-        let _ = largest;
         for path in &paths {
-            near(&found[path], &floats(&golden[path]["importance"]), 1e-4, &format!("{name} {path}"));
+            near(&found[path], &floats(&golden[path]["importance"]), 5e-5, &format!("{name} {path}"));
         }
     }
 }
