@@ -75,9 +75,16 @@ def manifold(features):
     return features @ features.T
 
 
+def spaced(count, most):
+    """The numbers of `most` rows among `count`, evenly spaced; all where there are no more."""
+    taken = min(count, most)
+    return [row * count // taken for row in range(taken)]
+
+
 @torch.no_grad()
 def optin(subject, neurons=24, rows=768, temperature=4, weight=0.1):
-    """Manifold distances and KL of the model without a unit: all heads, and the first neurons of each layer."""
+    """Manifold distances and KL of the model without a unit: all heads, and the first neurons of each layer. Where there
+    are more tokens than `rows`, those compared are evenly spaced among them."""
     downs = [f"layers[{n}].mlp.down" for n in range(len(subject.layers))]
 
     def run():
@@ -85,7 +92,8 @@ def optin(subject, neurons=24, rows=768, temperature=4, weight=0.1):
         hook = subject.model.register_forward_hook(lambda _, i, out: logits.append(out.logits))
         outputs = subject.observe(downs, "output")
         hook.remove()
-        return [manifold(subject.real(outputs[path])[:rows]) for path in downs], logits[0] / temperature
+        states = [subject.real(outputs[path]) for path in downs]
+        return [manifold(state[spaced(len(state), rows)]) for state in states], logits[0] / temperature
 
     grams, dense = run()
     found = {}

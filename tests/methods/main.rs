@@ -2,6 +2,9 @@
 //!
 //! Each test is a recipe against a model made on the spot: checked, lowered and carried out as a run does it.
 
+mod calibrated;
+mod calibrated_invariants;
+mod calibrated_units;
 mod cast;
 mod factorize;
 mod golden;
@@ -10,4 +13,5 @@ mod model;
 mod run;
 mod runtime;
 mod sparsify;
+mod trained;
 mod units;

@@ -27,14 +27,17 @@ pub fn run(model: &Model, steps: &str) -> Outcome {
     let (typed, found) = checked(model, steps);
     let typed = typed.unwrap_or_else(|| panic!("`{steps}`: {found:#?}"));
     let (mut version, mut remarks) = (model.version(), Vec::new());
+    let rooms = tempfile::tempdir().expect("a directory for findings");
+    let mut numbers = 0..;
     for item in &typed.body {
         let Item::Step(step) = item else { continue };
         for stage in &step.lowering.stages {
             let mut findings: Vec<Arc<Finding>> = Vec::new();
             for work in &stage.work {
+                let room = rooms.path().join(format!("{}", numbers.next().unwrap_or(0)));
                 let at = Context::of(&version, &model.checkpoint.dir);
-                let found =
-                    work.run(&Context { found: Findings::new(&findings), ..at }).expect("work is done");
+                let at = Context { found: Findings::new(&findings), room: &room, ..at };
+                let found = work.run(&at).expect("work is done");
                 remarks.extend(work.remarks(&version, &found));
                 findings.push(Arc::new(found));
             }
