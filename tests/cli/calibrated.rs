@@ -90,15 +90,30 @@ fn what_cannot_be_taken_says_why() {
     }
 }
 
+#[test]
+fn a_tokenizer_that_cannot_be_read_is_named() {
+    let place = Place::with(
+        "model input = \"broken\"\ndata test = text(\"models/data/sotu-test.txt\", samples: 1, tokens: 8)\n\
+         measure loss(test)\ncast weights to f32\nsave \"out\"\n",
+    );
+    copy_model(&place);
+    place.write("broken/tokenizer.json", "{\"version\": ");
+    place.tamis("run x.tamis").fails(3, "tokenizer-invalid");
+}
+
+/// `llama-sotu`, as `broken`.
+fn copy_model(place: &Place) {
+    std::fs::create_dir(place.path("broken")).unwrap();
+    for file in std::fs::read_dir(place.path("models/llama-sotu")).unwrap().flatten() {
+        std::fs::copy(file.path(), place.path("broken").join(file.file_name())).unwrap();
+    }
+}
+
 /// Weights that are finite, and answers that are not.
 #[test]
 fn answers_that_are_not_finite_are_no_measure() {
     let place = Place::new();
-    let model = place.path("models/llama-sotu");
-    std::fs::create_dir(place.path("broken")).unwrap();
-    for file in std::fs::read_dir(model).unwrap().flatten() {
-        std::fs::copy(file.path(), place.path("broken").join(file.file_name())).unwrap();
-    }
+    copy_model(&place);
     let weights = place.path("broken/model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;

@@ -74,7 +74,7 @@ fn models_are_measured_without_a_recipe() {
     assert_eq!(ran.json()["measures"], serde_json::json!({ "params": 957_572, "zeros of layers[0]": 0.0 }));
     let unknown = place.tamis("eval models/bert-eras --measure parms").fails(1, "unknown-measure");
     assert!(unknown.stderr.contains("did you mean `params`?"), "{}", unknown.stderr);
-    place.tamis("eval models/bert-eras --measure params --data x").fails(2, "data-unsupported");
+    place.tamis("eval models/bert-eras --measure params --data x").fails(1, "wrong-type");
     place.tamis("eval models/bert-eras/config.json --measure zeros").fails(3, "weights-missing");
     assert_eq!(
         place.tamis("eval models/bert-eras/config.json --measure params").fine().stdout,

@@ -15,9 +15,9 @@ sparsify weights of layers[*] by magnitude to 2:4
 save \"out\"
 ";
 
-/// Some tens of megabytes: more than a moment's work.
+/// A hundred megabytes: more than a moment's work on any machine.
 const MODEL: Decoder =
-    Decoder { layers: 6, hidden: 512, mlp: 1536, heads: 8, kv_heads: 2, vocab: 4096, experts: 0 };
+    Decoder { layers: 16, hidden: 512, mlp: 1536, heads: 8, kv_heads: 2, vocab: 4096, experts: 0 };
 
 /// A run that has begun to write.
 fn running() -> (Place, Child) {
