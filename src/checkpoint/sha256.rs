@@ -133,6 +133,8 @@ mod x86 {
             (_mm_alignr_epi8(cdab, efgh, 8), _mm_blend_epi16(efgh, cdab, 0xF0))
         });
         let count = blocks.iter().map(|blocks| blocks.len()).min().unwrap_or(0);
+        // Every lane is at the same block.
+        #[expect(clippy::needless_range_loop, reason = "it indexes each lane's blocks")]
         for at in 0..count {
             let before = pairs;
             let mut messages: [[__m128i; 4]; N] = std::array::from_fn(|lane| message(&blocks[lane][at]));

@@ -1,5 +1,6 @@
 //! Weights made anew, layer by layer, to give the output that they gave: each layer is observed, pruned, and run again.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::TensorId;
@@ -166,27 +167,30 @@ impl Edit for Reconstructing<'_> {
         let here: Vec<SiteId> =
             segment.sites.iter().copied().filter(|site| self.sites.contains(site)).collect();
         let grams = std::mem::take(&mut self.grams);
-        let mut inverses: BTreeMap<usize, Inverse> = BTreeMap::new();
+        let mut inverses: BTreeMap<(Option<usize>, usize), Inverse> = BTreeMap::new();
         for &site in &here {
             let path = graph.tree.path(graph.sites[site].node);
             let Matrix::Dense(matrix) = &weights.get(site).matrix else { continue };
             let (out, inputs) = matrix.dims2()?;
             let mut values = Host::of(matrix)?.values().to_vec();
             // An expert that no token was routed to: nothing to make up for, and magnitude decides.
-            let number = grams.of_site.get(&site).copied().unwrap_or(usize::MAX);
-            if !inverses.contains_key(&number) {
-                let identity;
-                let sums = match grams.sums.get(number) {
-                    Some(sums) => sums,
-                    None => {
-                        identity = identity_of(inputs);
-                        &identity
-                    }
-                };
-                let inverse = Inverse::new(sums, inputs, self.damping).ok_or_else(|| not_inverted(&path))?;
-                inverses.insert(number, inverse);
-            }
-            let lost = inverses[&number].prune(&mut values, self.zeroing);
+            let number = grams.of_site.get(&site).copied();
+            let inverse = match inverses.entry((number, inputs)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let identity;
+                    let sums = match number {
+                        Some(number) => &grams.sums[number],
+                        None => {
+                            identity = identity_of(inputs);
+                            &identity
+                        }
+                    };
+                    let inverse = Inverse::new(sums, inputs, self.damping);
+                    new.insert(inverse.ok_or_else(|| not_inverted(&path))?)
+                }
+            };
+            let lost = inverse.prune(&mut values, self.zeroing);
             *self.lost.entry(path).or_default() += lost;
             weights.get_mut(site).matrix = Matrix::Dense(tensor(values, (out, inputs))?);
         }

@@ -118,7 +118,7 @@ fn too_few(samples: &Placed<Count>, there: usize, what: &str) -> Diagnostic {
     let there = match there {
         0 => format!("there is not one {what}"),
         1 => format!("there is 1 {what}"),
-        _ => format!("there are {} samples, each a {what}", there),
+        _ => format!("there are {there} samples, each a {what}"),
     };
     samples.wrong(&codes::DATA_TOO_FEW, format!("{there}, where {} are asked for", samples.value.0))
 }
