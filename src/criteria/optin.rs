@@ -12,7 +12,7 @@ use crate::pass::{Context, Count, Criterion, Data, UnitScores};
 use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
 use crate::runtime::op::{Host, tensor};
 use crate::runtime::{
-    Batch, Failure, Gates, Loaded, Model, Value, Values, Watch, batches, log_sum_exp, readers,
+    Batch, Failure, Gates, Model, Segment, Value, Values, Watch, batches, log_sum_exp, readers,
 };
 
 /// What softens the probabilities that are compared.
@@ -113,14 +113,14 @@ impl Optin {
         let mut changes = BTreeMap::new();
         for (path, &axis) in axes {
             let sites = readers(graph, axis);
-            let is_own =
-                |segment: &crate::runtime::Segment| sites.iter().any(|site| segment.sites.contains(site));
+            let is_own = |segment: &Segment| sites.iter().any(|site| segment.sites.contains(site));
             let Some(own) = model.segments.iter().position(is_own) else { continue };
             let extent = graph.extent(axis).max;
             let run = |element: usize| -> Result<Change, Failure> {
                 let mut seen = Seen::new(graph, self.rows.0);
                 let gates = without(graph, axis, extent, element)?;
-                self.student(&model, &weights, batch, &gates, (own, before[own].clone()), &mut seen)?;
+                let mut values = before[own].clone();
+                model.forward(own, &weights, batch, &gates, &mut values, &mut seen)?;
                 Ok(teacher.change(&seen, model.segments[own].block))
             };
             let of_axis: Vec<Change> =
@@ -128,18 +128,6 @@ impl Optin {
             changes.insert(path.clone(), of_axis);
         }
         Ok(changes)
-    }
-
-    fn student(
-        &self,
-        model: &Model<'_>,
-        weights: &Loaded,
-        batch: &Batch,
-        gates: &Gates,
-        (from, mut values): (usize, Values),
-        seen: &mut Seen,
-    ) -> Result<(), Failure> {
-        model.forward(from, weights, batch, gates, &mut values, seen)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::AxisId;
 use crate::pass::{Context, Data, is_causal};
 use crate::runtime::op::{cross_entropy, tensor};
-use crate::runtime::{Batch, Failure, Gates, Model, Values};
+use crate::runtime::{Batch, Failure, Gates, Loaded, Model, Values};
 
 /// Sums over samples, for each element of each axis.
 #[derive(Debug, Clone, Default)]
@@ -43,11 +43,7 @@ pub fn gate_gradients(
     let mut open: Vec<Vec<f64>> = axes.iter().map(|&axis| vec![0.0; graph.extent(axis).max]).collect();
     let mut in_open = 0;
     for part in batches {
-        let gradients = of_batch(&model, &weights, part, axes).map_err(|failure| match failure {
-            Unmeasured::NoLogits => no_logits(data),
-            Unmeasured::NoLabels => no_labels(data),
-            Unmeasured::Failed(failure) => failure.told(),
-        })?;
+        let gradients = of_batch(&model, &weights, data, part, axes).map_err(Failure::told)?;
         for sample in 0..part.samples() {
             for (at, gradients) in gradients.iter().enumerate() {
                 let extent = open[at].len();
@@ -79,25 +75,14 @@ fn close(found: &mut GateGradients, axes: &[AxisId], open: &mut [Vec<f64>], samp
     }
 }
 
-enum Unmeasured {
-    NoLogits,
-    NoLabels,
-    Failed(Failure),
-}
-
-impl<T: Into<Failure>> From<T> for Unmeasured {
-    fn from(failure: T) -> Self {
-        Self::Failed(failure.into())
-    }
-}
-
 /// For each axis the gradients of each sample, `[samples, extent]`.
 fn of_batch(
     model: &Model<'_>,
-    weights: &crate::runtime::Loaded,
+    weights: &Loaded,
+    data: &Data,
     batch: &Batch,
     axes: &[AxisId],
-) -> Result<Vec<Vec<f32>>, Unmeasured> {
+) -> Result<Vec<Vec<f32>>, Failure> {
     let graph = &model.version.graph;
     let samples = batch.samples();
     let mut gates = Gates::default();
@@ -111,8 +96,8 @@ fn of_batch(
     let mut outputs = Outputs::default();
     let mut values = Values::new();
     model.forward(0, weights, batch, &gates, &mut values, &mut outputs)?;
-    let logits = outputs.logits.ok_or(Unmeasured::NoLogits)?;
-    let classes = classes_of(batch, &logits, is_causal(graph)).ok_or(Unmeasured::NoLabels)?;
+    let logits = outputs.logits.ok_or_else(|| no_logits(data))?;
+    let classes = classes_of(batch, &logits, data, is_causal(graph))?;
     let counts: Vec<usize> = logits
         .rows
         .ranges()
@@ -125,7 +110,7 @@ fn of_batch(
     let losses = cross_entropy(&logits.tensor, Arc::new(classes))?;
     let total = (losses * tensor(shares, rows)?)?.sum_all()?;
     let gradients = total.backward()?;
-    let of_var = |var: &Var| -> Result<Vec<f32>, Unmeasured> {
+    let of_var = |var: &Var| -> Result<Vec<f32>, Failure> {
         match gradients.get(var) {
             Some(gradient) => Ok(gradient.flatten_all()?.to_vec1()?),
             // No operation reads the axis: nothing depends on it.

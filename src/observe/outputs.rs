@@ -32,12 +32,36 @@ impl Watch for Outputs {
 }
 
 /// The class that each row of logits should be: the next token of a language model, and none behind the last one; the label
-/// of a classifier. `None` where there is no such thing: samples without labels.
-pub fn classes_of(batch: &Batch, logits: &Value, causal: bool) -> Option<Vec<Option<usize>>> {
-    if !causal {
-        let labels = batch.labels.clone();
-        return (labels.len() == logits.rows.count() && labels.iter().all(Option::is_some)).then_some(labels);
+/// of a classifier.
+///
+/// # Errors
+/// Where samples have no labels, or a label is no class of the model.
+pub fn classes_of(
+    batch: &Batch,
+    logits: &Value,
+    data: &Data,
+    causal: bool,
+) -> Result<Vec<Option<usize>>, Diagnostic> {
+    if causal {
+        return next_tokens(batch, logits).ok_or_else(|| no_labels(data));
     }
+    let (labels, classes) = (&batch.labels, logits.tensor.dims().last().copied().unwrap_or(0));
+    if labels.len() != logits.rows.count() || labels.iter().any(Option::is_none) {
+        return Err(no_labels(data));
+    }
+    match labels.iter().flatten().position(|label| *label >= classes) {
+        None => Ok(labels.clone()),
+        Some(at) => {
+            let (number, label) = (batch.first + at, labels[at].unwrap_or_default());
+            let message =
+                format!("sample {number} has the label {label}, and the model {classes} classes, from 0");
+            Err(Diagnostic::at(&codes::DATA_LABEL, data.span, message))
+        }
+    }
+}
+
+/// The token behind each one, of its own sample. `None` where logits are not of tokens.
+fn next_tokens(batch: &Batch, logits: &Value) -> Option<Vec<Option<usize>>> {
     let Inputs::Tokens { ids, rows } = &batch.inputs else { return None };
     if rows.count() != logits.rows.count() {
         return None;
@@ -71,7 +95,7 @@ pub fn scored(at: &Context<'_>, data: &Data) -> Result<Scored, Diagnostic> {
     let mut all = Scored::default();
     answers(at.version, &read_batches(at, data, None)?, |batch, outputs| {
         let logits = outputs.logits.as_ref().ok_or_else(|| no_logits(data))?;
-        let classes = classes_of(batch, logits, causal).ok_or_else(|| no_labels(data))?;
+        let classes = classes_of(batch, logits, data, causal)?;
         let found = of_rows(logits, |row, at| classes[at].map(|class| score(row, class)))?;
         for (loss, right) in found.into_iter().flatten() {
             all.loss += loss;
@@ -120,9 +144,7 @@ pub fn compared(at: &Context<'_>, data: &Data) -> Result<Compared, Diagnostic> {
             }
             // Behind the last token of a window nothing is predicted.
             let counts: Vec<bool> = match causal {
-                true => {
-                    classes_of(batch, ours, true).unwrap_or_default().iter().map(Option::is_some).collect()
-                }
+                true => next_tokens(batch, ours).unwrap_or_default().iter().map(Option::is_some).collect(),
                 false => vec![true; ours.rows.count()],
             };
             for (agrees, kl) in beside(ours, theirs, &counts)?.into_iter().flatten() {

@@ -52,7 +52,12 @@ impl<'a> Model<'a> {
     /// # Errors
     /// Where weights cannot be read, or an input does not fit the model.
     pub fn run(&self, batches: &[Batch], watch: &mut dyn Watch) -> Result<(), Failure> {
-        self.run_until(self.segments.len(), batches, &Gates::default(), watch, None)
+        let mut flowing: Vec<Values> = batches.iter().map(|_| Values::new()).collect();
+        for segment in &self.segments {
+            let weights = Loaded::read(self.version, &segment.sites)?;
+            self.pass(segment, &weights, batches, &Gates::default(), watch, &mut flowing)?;
+        }
+        Ok(())
     }
 
     /// The same with layers edited on the way: each is watched as it is, edited, and run again before the next one is.
@@ -78,29 +83,6 @@ impl<'a> Model<'a> {
                 let blind = &mut super::watch::Blind;
                 self.pass(segment, &weights, batches, &Gates::default(), blind, &mut flowing)?;
             }
-        }
-        Ok(())
-    }
-
-    fn run_until(
-        &self,
-        end: usize,
-        batches: &[Batch],
-        gates: &Gates,
-        watch: &mut dyn Watch,
-        loaded: Option<&Loaded>,
-    ) -> Result<(), Failure> {
-        let mut flowing: Vec<Values> = batches.iter().map(|_| Values::new()).collect();
-        for segment in &self.segments[..end] {
-            let read;
-            let weights = match loaded {
-                Some(loaded) => loaded,
-                None => {
-                    read = Loaded::read(self.version, &segment.sites)?;
-                    &read
-                }
-            };
-            self.pass(segment, weights, batches, gates, watch, &mut flowing)?;
         }
         Ok(())
     }

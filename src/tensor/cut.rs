@@ -226,6 +226,21 @@ impl Histogram {
     }
 }
 
+/// The smallest number of `all` things that is at least this share of them.
+///
+/// `expect zeros >= 30%` has to hold after `to 30% zeros`, so it is decided as that is measured: by dividing.
+pub fn at_least(all: usize, share: f64) -> usize {
+    let enough = |count: usize| count as f64 / all.max(1) as f64 >= share;
+    let mut count = ((all as f64 * share) as usize).min(all);
+    while count > 0 && enough(count - 1) {
+        count -= 1;
+    }
+    while count < all && !enough(count) {
+        count += 1;
+    }
+    count
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -367,5 +382,15 @@ mod tests {
             let found = pool.install(|| cuts(&tensors, 97, 7000));
             assert_eq!(removed(&tensors, &found), removed(&tensors, &expected));
         }
+    }
+
+    #[test]
+    fn a_share_is_met_and_not_exceeded() {
+        // In floats 0.29 * 100 is 28.999999999999996, and 0.07 * 100 is 7.000000000000001.
+        assert_eq!(at_least(100, 0.29), 29);
+        assert_eq!(at_least(100, 0.07), 7);
+        assert_eq!(at_least(10, 0.25), 3);
+        assert_eq!(at_least(1110, 0.9), 999);
+        assert_eq!([at_least(7, 0.0), at_least(7, 1.0), at_least(0, 0.5)], [0, 7, 0]);
     }
 }

@@ -10,7 +10,7 @@ use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par};
 use rayon::prelude::*;
 
-use super::cut::select;
+use super::cut::{at_least, select};
 use super::pattern::Pattern;
 
 /// Columns whose zeros are chosen together, and whose corrections reach the columns behind them at once.
@@ -180,15 +180,6 @@ fn upper_of_inverse(h: impl Fn(usize, usize) -> f64, count: usize) -> Option<Vec
     };
     let upper: Vec<f32> = (0..count * count).map(entry).collect();
     upper.iter().all(|value| value.is_finite()).then_some(upper)
-}
-
-/// The smallest number of `all` things that is at least this share of them.
-fn at_least(all: usize, share: f64) -> usize {
-    let mut count = ((all as f64 * share) as usize).min(all);
-    while count < all && (count as f64 / all.max(1) as f64) < share {
-        count += 1;
-    }
-    count
 }
 
 #[cfg(test)]

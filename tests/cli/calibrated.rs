@@ -78,8 +78,24 @@ fn what_cannot_be_taken_says_why() {
             "sample-misfit",
             "token 2000 is not among the model's 1024",
         ),
+        (
+            "bert-eras",
+            "data test = text(\"labels.jsonl\", label: \"label\")\nmeasure accuracy(test)",
+            "data-label",
+            "sample 1 has the label 9, and the model 4 classes",
+        ),
+        (
+            "bert-eras",
+            "data train = text(\"labels.jsonl\", label: \"label\")\nprune heads by fisher(train) keep 50%",
+            "data-label",
+            "sample 1 has the label 9",
+        ),
     ] {
         let place = Place::with(&format!("model input = \"models/{model}\"\n{steps}\nsave \"out\"\n"));
+        place.write(
+            "labels.jsonl",
+            "{\"text\": \"war\", \"label\": 0}\n{\"text\": \"peace\", \"label\": 9}\n",
+        );
         place.write("ids.jsonl", "[1, 2, 2000]\n");
         let ran = place.tamis("run x.tamis");
         assert_ne!(ran.code, Some(0), "{steps}");

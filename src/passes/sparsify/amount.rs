@@ -55,33 +55,3 @@ fn pattern(value: &Value, n: u64, m: u64) -> Result<Amount, Wrong> {
         Wrong::range(value, wrong).help("`2:4` keeps 2 of 4 consecutive inputs")
     })
 }
-
-/// The smallest number of `all` things that is at least this share of them.
-///
-/// `expect zeros >= 30%` has to hold after `to 30% zeros`, so it is decided as that is measured: by dividing.
-pub fn at_least(all: usize, share: f64) -> usize {
-    let enough = |count: usize| count as f64 / all.max(1) as f64 >= share;
-    let mut count = ((all as f64 * share) as usize).min(all);
-    while count > 0 && enough(count - 1) {
-        count -= 1;
-    }
-    while count < all && !enough(count) {
-        count += 1;
-    }
-    count
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_met_and_not_exceeded() {
-        // In floats 0.29 * 100 is 28.999999999999996, and 0.07 * 100 is 7.000000000000001.
-        assert_eq!(at_least(100, 0.29), 29);
-        assert_eq!(at_least(100, 0.07), 7);
-        assert_eq!(at_least(10, 0.25), 3);
-        assert_eq!(at_least(1110, 0.9), 999);
-        assert_eq!([at_least(7, 0.0), at_least(7, 1.0), at_least(0, 0.5)], [0, 7, 0]);
-    }
-}

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::amount::at_least;
 use super::fit::{Fit, refuse_misfits};
 use super::rules::{CutRule, PatternRule, RowRule, Scores};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Graph, SiteId, Sparsity};
 use crate::pass::{Finding, Findings, Masking, Rewrite, Statistics};
+use crate::tensor::cut::at_least;
 use crate::tensor::pattern::Pattern;
 use crate::weights::{MaskRule, Version};
 

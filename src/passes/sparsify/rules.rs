@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::amount::at_least;
 use super::scores::{Tiles, of_block, wider};
 use crate::diagnostic::Diagnostic;
 use crate::pass::{Criterion, ElementScores, Findings, Statistics};
 use crate::tensor::Cut;
-use crate::tensor::cut::select;
+use crate::tensor::cut::{at_least, select};
 use crate::tensor::pattern::{Pattern, keep_pattern, zero_pattern_magnitude};
 use crate::weights::{MaskRule, MatrixBlock, Reach};
 

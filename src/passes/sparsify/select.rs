@@ -6,13 +6,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::amount::at_least;
 use super::rules::Scores;
 use super::scores::Tiles;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::SiteId;
 use crate::pass::{Context, Finding, Work, WorkKind};
-use crate::tensor::cut::select_global;
+use crate::tensor::cut::{at_least, select_global};
 use crate::tensor::floor::with_floor;
 use crate::tensor::{Cut, TensorError};
 use crate::weights::{Reach, Version};
