@@ -6,14 +6,12 @@ use rayon::prelude::*;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{AxisId, Graph, Op, OpId};
+use crate::graph::{AxisId, Graph, Op, OpId, SiteId};
 use crate::observe::axes;
 use crate::pass::{Context, Count, Criterion, Data, UnitScores};
 use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
 use crate::runtime::op::{Host, tensor};
-use crate::runtime::{
-    Batch, Failure, Gates, Model, Segment, Value, Values, Watch, batches, log_sum_exp, readers,
-};
+use crate::runtime::{Batch, Failure, Gates, Model, Value, Values, Watch, batches, log_sum_exp, readers};
 
 /// What softens the probabilities that are compared.
 const TEMPERATURE: f64 = 4.0;
@@ -104,24 +102,23 @@ impl Optin {
         let graph = &at.version.graph;
         let model = Model::new(at.version);
         let weights = model.load()?;
-        let mut teacher = Seen::new(graph, self.rows.0);
-        let (mut values, mut before) = (Values::new(), Vec::new());
-        for segment in 0..model.segments.len() {
-            before.push(values.clone());
-            model.through(segment, &weights, batch, &mut values, &mut teacher)?;
-        }
+        let (schedule, mut teacher) = (graph.schedule(), Seen::new(graph, self.rows.0));
+        let mut values = Values::new();
+        model.again(&schedule, &weights, batch, &Gates::default(), &mut values, &mut teacher)?;
         let mut changes = BTreeMap::new();
         for (path, &axis) in axes {
             let sites = readers(graph, axis);
-            let is_own = |segment: &Segment| sites.iter().any(|site| segment.sites.contains(site));
-            let Some(own) = model.segments.iter().position(is_own) else { continue };
+            let own =
+                model.segments.iter().find(|segment| sites.iter().any(|site| segment.sites.contains(site)));
+            let block = own.and_then(|segment| segment.block);
+            let behind = behind(graph, &schedule, &sites);
             let extent = graph.extent(axis).max;
             let run = |element: usize| -> Result<Change, Failure> {
                 let mut seen = Seen::new(graph, self.rows.0);
                 let gates = without(graph, axis, extent, element)?;
-                let mut values = before[own].clone();
-                model.forward(own, &weights, batch, &gates, &mut values, &mut seen)?;
-                Ok(teacher.change(&seen, model.segments[own].block))
+                // Nothing before the element's readers knows that it is out.
+                model.again(&behind, &weights, batch, &gates, &mut values.clone(), &mut seen)?;
+                Ok(teacher.change(&seen, block))
             };
             let of_axis: Vec<Change> =
                 (0..extent).into_par_iter().map(run).collect::<Result<_, Failure>>()?;
@@ -129,6 +126,18 @@ impl Optin {
         }
         Ok(changes)
     }
+}
+
+/// The operations at some sites, and all that use what these make.
+fn behind(graph: &Graph, schedule: &[OpId], sites: &[SiteId]) -> Vec<OpId> {
+    let mut found: Vec<OpId> = Vec::new();
+    for &op in schedule {
+        let reads = graph.ops[op].op.sites().iter().any(|site| sites.contains(site));
+        if reads || graph.operands(op).iter().any(|operand| found.contains(operand)) {
+            found.push(op);
+        }
+    }
+    found
 }
 
 /// Gates of 1, and of 0 for one element.

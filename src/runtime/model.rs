@@ -128,21 +128,20 @@ impl<'a> Model<'a> {
         Loaded::read(self.version, &sites)
     }
 
-    /// One batch through one segment, with weights that are there.
+    /// Some operations in their order for one batch, from values that are there; what they make takes the place of what was.
     ///
     /// # Errors
     /// Where an input does not fit the model.
-    pub fn through(
+    pub fn again(
         &self,
-        segment: usize,
+        ops: &[OpId],
         weights: &Loaded,
         batch: &Batch,
+        gates: &Gates,
         values: &mut Values,
         watch: &mut dyn Watch,
     ) -> Result<(), Failure> {
-        let flowing = std::slice::from_mut(values);
-        let segment = &self.segments[segment];
-        self.pass(segment, weights, std::slice::from_ref(batch), &Gates::default(), watch, flowing)
+        Running { graph: self.graph(), weights, batch, gates, turns: &self.turns }.run(ops, values, watch)
     }
 
     /// One batch through segments `from..` with weights that are there, starting from the values before; gates on axes.
