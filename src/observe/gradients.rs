@@ -10,7 +10,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::AxisId;
 use crate::pass::{Context, Data, is_causal};
 use crate::runtime::op::{cross_entropy, tensor};
-use crate::runtime::{Batch, Failure, Gates, Loaded, Model, Values};
+use crate::runtime::{Batch, Failure, Gates, Loaded, Model};
 
 /// Sums over samples, for each element of each axis.
 #[derive(Debug, Clone, Default)]
@@ -94,8 +94,7 @@ fn of_batch(
         vars.push(var);
     }
     let mut outputs = Outputs::default();
-    let mut values = Values::new();
-    model.forward(0, weights, batch, &gates, &mut values, &mut outputs)?;
+    model.forward(weights, batch, &gates, &mut outputs)?;
     let logits = outputs.logits.ok_or_else(|| no_logits(data))?;
     let classes = classes_of(batch, &logits, data, is_causal(graph))?;
     let counts: Vec<usize> = logits

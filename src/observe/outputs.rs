@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::{Context, Data, is_causal};
 use crate::runtime::op::Host;
 use crate::runtime::{
-    Batch, Blind, Failure, Gates, Inputs, Loaded, Model, Value, Values, Watch, argmax, log_sum_exp,
+    Batch, Blind, Failure, Gates, Inputs, Loaded, Model, Value, Watch, argmax, log_sum_exp,
 };
 use crate::weights::Version;
 
@@ -189,7 +189,7 @@ impl<'a> Side<'a> {
 
     fn outputs(&self, batch: &Batch) -> Result<Outputs, Failure> {
         let mut outputs = Outputs::default();
-        self.model.forward(0, &self.weights, batch, &Gates::default(), &mut Values::new(), &mut outputs)?;
+        self.model.forward(&self.weights, batch, &Gates::default(), &mut outputs)?;
         Ok(outputs)
     }
 }
@@ -280,7 +280,7 @@ fn not_finite(data: &Data) -> Diagnostic {
 /// # Errors
 /// Where something cannot be read.
 pub fn run_once(model: &Model<'_>, weights: &Loaded, batch: &Batch) -> Result<(), Failure> {
-    model.forward(0, weights, batch, &Gates::default(), &mut Values::new(), &mut Blind)
+    model.forward(weights, batch, &Gates::default(), &mut Blind)
 }
 
 #[cfg(test)]

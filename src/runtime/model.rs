@@ -144,22 +144,20 @@ impl<'a> Model<'a> {
         Running { graph: self.graph(), weights, batch, gates, turns: &self.turns }.run(ops, values, watch)
     }
 
-    /// One batch through segments `from..` with weights that are there, starting from the values before; gates on axes.
+    /// One batch through the whole model, with weights that are there and gates on axes.
     ///
     /// # Errors
     /// Where an input does not fit the model.
     pub fn forward(
         &self,
-        from: usize,
         weights: &Loaded,
         batch: &Batch,
         gates: &Gates,
-        values: &mut Values,
         watch: &mut dyn Watch,
     ) -> Result<(), Failure> {
-        for segment in &self.segments[from..] {
-            let flowing = std::slice::from_mut(values);
-            self.pass(segment, weights, std::slice::from_ref(batch), gates, watch, flowing)?;
+        let mut flowing = [Values::new()];
+        for segment in &self.segments {
+            self.pass(segment, weights, std::slice::from_ref(batch), gates, watch, &mut flowing)?;
         }
         Ok(())
     }

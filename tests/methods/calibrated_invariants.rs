@@ -5,7 +5,7 @@ use tamis::graph::Graph;
 use tamis::observe::{ObserveInputs, Outputs, Statistic, read_batches};
 use tamis::pass::{Finding, Work};
 use tamis::runtime::op::tensor;
-use tamis::runtime::{Gates, Model, Values};
+use tamis::runtime::{Gates, Model};
 use tamis::weights::Version;
 
 use crate::trained::{Trained, keys, near, open};
@@ -17,7 +17,7 @@ fn logits(trained: &Trained, version: &Version, gates: &Gates) -> Vec<f32> {
     let weights = model.load().expect("weights are read");
     let of_batch = |batch| {
         let mut outputs = Outputs::default();
-        model.forward(0, &weights, batch, gates, &mut Values::new(), &mut outputs).expect("it runs");
+        model.forward(&weights, batch, gates, &mut outputs).expect("it runs");
         let logits = outputs.logits.expect("the model has a head").tensor;
         logits.flatten_all().and_then(|logits| logits.to_vec1()).expect("logits are floats")
     };

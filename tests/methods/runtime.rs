@@ -12,7 +12,7 @@ use tamis::REGISTRY;
 use tamis::checkpoint::{Checkpoint, read_graph};
 use tamis::observe::Outputs;
 use tamis::pass::{Input, Pixels, Sample};
-use tamis::runtime::{Batch, Gates, Model, Value, Values, batches, log_sum_exp};
+use tamis::runtime::{Batch, Gates, Model, Value, batches, log_sum_exp};
 use tamis::weights::Version;
 
 pub fn trained(name: &str) -> (PathBuf, Version) {
@@ -49,7 +49,7 @@ fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
     let model = Model::new(version);
     let mut outputs = Outputs::default();
     let weights = model.load().expect("weights are read");
-    model.forward(0, &weights, &batch, &Gates::default(), &mut Values::new(), &mut outputs).expect("it runs");
+    model.forward(&weights, &batch, &Gates::default(), &mut outputs).expect("it runs");
     outputs
 }
 
