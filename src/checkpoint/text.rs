@@ -48,19 +48,28 @@ pub fn named(path: &Path) -> String {
 }
 
 /// A name out of a file, made harmless to print: no control characters, not too long.
-pub fn shown(name: &str) -> String {
-    const LONGEST: usize = 160;
-    let mut shown = String::new();
-    for char in name.chars().take(LONGEST) {
-        match char {
-            '"' | '\'' | '\\' => shown.push(char),
-            _ => shown.extend(char.escape_debug()),
+pub fn shown(name: &str) -> Shown<'_> {
+    Shown(name)
+}
+
+/// Costs nothing until it is printed: headers have thousands of names, and messages one or two.
+#[derive(Clone, Copy)]
+pub struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 160;
+        for char in self.0.chars().take(LONGEST) {
+            match char {
+                '"' | '\'' | '\\' => write!(f, "{char}")?,
+                _ => write!(f, "{}", char.escape_debug())?,
+            }
+        }
+        match self.0.chars().nth(LONGEST) {
+            Some(_) => f.write_str("…"),
+            None => Ok(()),
         }
     }
-    if name.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 /// A JSON object whose keys must differ, in the order of the text.

@@ -37,7 +37,8 @@ impl Check {
         for path in &self.recipes {
             match session.check(path, &settings) {
                 Ok((_, typed)) if self.cost => plans.push((path, tamis::plan(&typed, &[]).0)),
-                Ok(_) => {}
+                // Every step has a graph of its own: the process ends sooner than they are taken apart.
+                Ok(checked) => std::mem::forget(checked),
                 Err(found) => session.diagnostics.extend(found),
             }
         }

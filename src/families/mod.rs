@@ -1,6 +1,7 @@
 //! Architectures, a file each: a function that reads like the model and lowers its config and headers to a graph.
 
 mod bert;
+mod dinov2;
 mod distilbert;
 mod gpt2;
 mod llama;
@@ -18,6 +19,7 @@ pub static FAMILIES: &[&Family] = &[
     &roberta::ROBERTA,
     &distilbert::DISTILBERT,
     &vit::VIT,
+    &dinov2::DINOV2,
     &gpt2::GPT2,
     &llama::LLAMA,
     &mixtral::MIXTRAL,

@@ -87,7 +87,7 @@ fn taught_head(m: &mut Builder<'_>, x: Value, classes: &Size) {
 }
 
 /// Height and width: one number for both, or a list of two.
-fn sides(config: &Config, key: &str, usual: usize) -> Result<[usize; 2], Diagnostic> {
+pub(super) fn sides(config: &Config, key: &str, usual: usize) -> Result<[usize; 2], Diagnostic> {
     match config.get(key) {
         Some(value) if value.is_array() => match config.usizes(key)?.as_slice() {
             &[height, width] if height > 0 && width > 0 => Ok([height, width]),

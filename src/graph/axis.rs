@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use smallvec::{SmallVec, smallvec};
 use serde::{Deserialize, Serialize};
 
 use super::arena::Id;
@@ -160,9 +161,9 @@ pub struct Axis {
 }
 
 /// A stored dimension: an ordered product of axes, outermost first, as in `(heads head_dim)`; of none it is 1.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Dim(pub Vec<AxisId>);
+pub struct Dim(pub SmallVec<[AxisId; 3]>);
 
 impl Dim {
     pub fn new(axes: impl IntoIterator<Item = AxisId>) -> Self {
@@ -176,12 +177,12 @@ impl Dim {
 
 impl<const N: usize> From<[AxisId; N]> for Dim {
     fn from(axes: [AxisId; N]) -> Self {
-        Self(axes.to_vec())
+        Self(SmallVec::from_slice(&axes))
     }
 }
 
 impl From<AxisId> for Dim {
     fn from(axis: AxisId) -> Self {
-        Self(vec![axis])
+        Self(smallvec![axis])
     }
 }

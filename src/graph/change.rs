@@ -145,7 +145,7 @@ impl Graph {
     fn renumber_members(&mut self, axis: AxisId, renumber: impl Fn(usize) -> usize) {
         self.tree.renumber(axis, &renumber);
         for (_, param) in self.params.iter_mut() {
-            for part in &mut param.name.0 {
+            for part in &mut *param.name.0 {
                 if let NamePart::Member(of, index) = part
                     && *of == axis
                 {
@@ -205,7 +205,8 @@ impl Graph {
 
     /// Changes the storage type of a float parameter.
     pub fn cast(&mut self, param: ParamId, dtype: DType) {
-        if self.params[param].dtype.is_float() {
+        let was = self.params[param].dtype;
+        if was.is_float() && was != dtype {
             self.params[param].dtype = dtype;
         }
     }

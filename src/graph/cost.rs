@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::axis::{AxisId, Dim, Extent, Role};
 use super::between::Between;
 use super::op::{Expert, Experts, Op, OpNode};
-use super::param::{Param, SiteId, Weight};
+use super::param::{Param, SiteId, View, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId};
 
@@ -104,7 +104,7 @@ impl Graph {
                 };
                 read[view.param.index()] = true;
                 if first {
-                    add(site.node, param, self.product(&self.free_dims(view)));
+                    add(site.node, param, self.view(view));
                 }
             }
         }
@@ -135,10 +135,12 @@ impl Graph {
             | Op::Pixels
             | Op::Embedding(_)
             | Op::Positions { .. }
+            | Op::GridPositions { .. }
             | Op::Types(_)
             | Op::Prepend(_)
             | Op::LayerNorm { .. }
             | Op::RmsNorm { .. }
+            | Op::LayerScale(_)
             | Op::Activation(_)
             | Op::Add
             | Op::Multiply
@@ -173,10 +175,8 @@ impl Graph {
     /// Products for one row of inputs.
     fn matrix_macs(&self, site: SiteId) -> Between {
         match &self.sites[site].weight {
-            Weight::Dense(view) => self.product(&self.free_dims(view)),
-            Weight::Factored { left, right } => {
-                self.product(&self.free_dims(left)) + self.product(&self.free_dims(right))
-            }
+            Weight::Dense(view) => self.view(view),
+            Weight::Factored { left, right } => self.view(left) + self.view(right),
         }
     }
 
@@ -186,6 +186,13 @@ impl Graph {
             Some((_, rows)) => self.product(rows),
             None => Between::exact(1),
         }
+    }
+
+    /// Elements of a view: its axes that are not fixed.
+    fn view(&self, view: &View) -> Between {
+        let fixed = |axis: &AxisId| view.fixed.iter().any(|(other, _)| other == axis);
+        let axes = self.params[view.param].dims.iter().flat_map(|dim| &dim.0).filter(|axis| !fixed(axis));
+        axes.map(|&axis| Between::from(self.extent(axis))).fold(Between::exact(1), Mul::mul)
     }
 
     fn product(&self, dims: &[Dim]) -> Between {

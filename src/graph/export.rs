@@ -20,6 +20,8 @@ pub struct Fact {
 pub enum Formula {
     /// The field is the product of these extents: `num_attention_heads = kv_heads group`.
     Product(Vec<AxisId>),
+    /// The field is a whole number, and the extent is that many times another's: `mlp_ratio = neurons / hidden`.
+    Multiple { of: AxisId, times: AxisId },
     /// The field is not written; the code derives this extent as `numerator / key`, as BERT does its head width.
     Quotient { numerator: String, of: AxisId },
     /// The field lists something for each element of the axis; entries go with their elements.
@@ -31,7 +33,7 @@ impl Formula {
     pub(super) fn axes(&self) -> impl Iterator<Item = AxisId> {
         let (product, one) = match self {
             Formula::Product(axes) => (axes.as_slice(), None),
-            Formula::Quotient { of, .. } => (&[][..], Some(*of)),
+            Formula::Multiple { of, .. } | Formula::Quotient { of, .. } => (&[][..], Some(*of)),
             Formula::Each(_) => (&[][..], None),
         };
         product.iter().copied().chain(one)
@@ -42,6 +44,7 @@ impl Formula {
     pub(super) fn map_axes(&mut self, map: impl Fn(AxisId) -> AxisId) {
         match self {
             Formula::Product(axes) => axes.iter_mut().for_each(|axis| *axis = map(*axis)),
+            Formula::Multiple { of, times } => (*of, *times) = (map(*of), map(*times)),
             Formula::Quotient { of, .. } => *of = map(*of),
             Formula::Each(axis) => *axis = map(*axis),
         }
@@ -62,14 +65,13 @@ impl Graph {
         let mut said: BTreeMap<&str, (usize, String)> = BTreeMap::new();
         let mut cannot = Vec::new();
         for Fact { key, formula } in &self.facts {
-            let Formula::Product(axes) = formula else { continue };
-            match self.known_product(axes) {
-                Err(axis) => cannot.push(CannotSay { key: key.clone(), why: self.not_known(axis) }),
-                Ok(extent) => {
-                    let place = self.product_path(axes);
-                    let first = said.entry(key).or_insert((extent, place.clone()));
-                    if first.0 != extent {
-                        let why = format!("{place} is {extent}, {} is {}", first.1, first.0);
+            let Some(field) = self.field(formula) else { continue };
+            match field {
+                Err(why) => cannot.push(CannotSay { key: key.clone(), why }),
+                Ok((value, place)) => {
+                    let first = said.entry(key).or_insert((value, place.clone()));
+                    if first.0 != value {
+                        let why = format!("{place} is {value}, {} is {}", first.1, first.0);
                         cannot.push(CannotSay { key: key.clone(), why });
                     }
                 }
@@ -82,6 +84,28 @@ impl Graph {
         cannot.sort();
         cannot.dedup_by(|later, first| later.key == first.key);
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }
+    }
+
+    /// What a field that is written has to say, and what it is called here; or why there is no such number.
+    fn field(&self, formula: &Formula) -> Option<Result<(usize, String), String>> {
+        match formula {
+            Formula::Product(axes) => {
+                let extent = self.known_product(axes).map_err(|axis| self.not_known(axis));
+                Some(extent.map(|extent| (extent, self.product_path(axes))))
+            }
+            Formula::Multiple { of, times } => {
+                let (path, others) = (self.axis_path(*of), self.axes[*times].role);
+                Some(match (self.extent(*of).known(), self.extent(*times).known()) {
+                    (None, _) => Err(self.not_known(*of)),
+                    (_, None) => Err(self.not_known(*times)),
+                    (Some(of), Some(times)) if times == 0 || of % times != 0 => {
+                        Err(format!("{path} is {of}, no multiple of {times} {others}"))
+                    }
+                    (Some(of), Some(times)) => Ok((of / times, format!("{path} / {others}"))),
+                })
+            }
+            Formula::Quotient { .. } | Formula::Each(_) => None,
+        }
     }
 
     /// `layers[3].attention.kv_heads x group`.

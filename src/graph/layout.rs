@@ -81,7 +81,7 @@ impl Graph {
         let dims = self.free_dims(view);
         let joined = |dims: &[Dim]| Dim::new(dims.iter().flat_map(|dim| dim.0.iter().copied()));
         match dims.split_first() {
-            None => (Dim(Vec::new()), Dim(Vec::new())),
+            None => (Dim::default(), Dim::default()),
             Some((first, rest)) if transposed && !rest.is_empty() => (joined(rest), first.clone()),
             Some((first, rest)) => (first.clone(), joined(rest)),
         }

@@ -31,6 +31,15 @@ pub enum Op {
         table: SiteId,
         offset: usize,
     },
+    /// Rows of a table of picture positions: `[1 + rows x columns, hidden]`, the first for a token in front. The grid is
+    /// resampled to that of the picture's patches, bicubically as DINOv2 does.
+    GridPositions {
+        table: SiteId,
+        /// Rows and columns of the table.
+        grid: [usize; 2],
+        /// Height and width of a patch.
+        patch: [usize; 2],
+    },
     /// Row 0 of a table of segment types for every token.
     Types(SiteId),
     /// A convolution whose stride is its kernel, flattened to tokens.
@@ -47,6 +56,8 @@ pub enum Op {
         site: SiteId,
         eps: f64,
     },
+    /// Every feature times a learned number of its own.
+    LayerScale(SiteId),
     Activation(Activation),
     /// Operands query `[tokens, heads head_dim]`, key and value `[tokens, kv_heads head_dim]`.
     Attention(Attention),
@@ -137,12 +148,14 @@ impl Op {
             Op::Pixels => "pixels",
             Op::Embedding(_) => "embedding",
             Op::Positions { .. } => "positions",
+            Op::GridPositions { .. } => "positions in a grid",
             Op::Types(_) => "types",
             Op::Patches(_) => "patches",
             Op::Prepend(_) => "prepend",
             Op::Linear(_) => "linear",
             Op::LayerNorm { .. } => "layer norm",
             Op::RmsNorm { .. } => "rms norm",
+            Op::LayerScale(_) => "layer scale",
             Op::Activation(_) => "activation",
             Op::Attention(_) => "attention",
             Op::Experts(_) => "experts",
@@ -165,6 +178,8 @@ impl Op {
             | Op::Prepend(site)
             | Op::Linear(site)
             | Op::Positions { table: site, .. }
+            | Op::GridPositions { table: site, .. }
+            | Op::LayerScale(site)
             | Op::LayerNorm { site, .. }
             | Op::RmsNorm { site, .. } => vec![*site],
             Op::Experts(experts) => std::iter::once(experts.router)

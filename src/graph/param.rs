@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Shared;
 use super::arena::Id;
 use super::axis::{AxisId, Dim};
 use super::tree::NodeId;
@@ -25,7 +26,7 @@ pub struct Param {
 /// A checkpoint name with holes for the numbers of layers and experts, so that dropping one renumbers the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Name(pub Vec<NamePart>);
+pub struct Name(pub Shared<Vec<NamePart>>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +37,10 @@ pub enum NamePart {
 }
 
 impl Name {
+    pub fn new(parts: Vec<NamePart>) -> Self {
+        Self(Shared::new(parts))
+    }
+
     /// Members, outermost first: the layer, then the expert.
     pub fn members(&self) -> impl Iterator<Item = (AxisId, usize)> {
         self.0.iter().filter_map(|part| match *part {
@@ -58,7 +63,7 @@ impl Name {
 
     /// The same name with its last dotted word replaced or extended, numbers kept.
     pub fn with_suffix(&self, cut: &str, suffix: &str) -> Name {
-        let mut parts = self.0.clone();
+        let mut parts = self.0.to_vec();
         match parts.last_mut() {
             Some(NamePart::Text(text)) => {
                 let stem = text.strip_suffix(cut).unwrap_or(text);
@@ -66,7 +71,7 @@ impl Name {
             }
             _ => parts.push(NamePart::Text(suffix.into())),
         }
-        Name(parts)
+        Name::new(parts)
     }
 }
 
@@ -92,6 +97,8 @@ pub enum SiteKind {
     /// A table looked up by token, position or type.
     Embedding,
     Norm,
+    /// A number for each feature, which it is multiplied with.
+    Scale,
     /// A free parameter that is added or prepended.
     Token,
 }

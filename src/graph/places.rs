@@ -4,18 +4,21 @@
 //! graph's arenas therefore differ between the checker's graph and the executor's, while paths agree.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use super::axis::AxisId;
+use super::axis::{Axis, AxisId};
 use super::param::SiteId;
 use super::tree::{NodeId, Tree};
-use super::{Graph, Role, Shared};
+use super::{Arena, Graph, Role, Shared};
 
 /// Path to number, for one graph, as it was when it was asked.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// Shared with the graph, and so are the paths of its nodes.
     tree: Shared<Tree>,
-    axes: BTreeMap<(NodeId, &'static str), AxisId>,
+    axes: Shared<Arena<Axis>>,
+    /// Most who ask look for sites only.
+    axis_at: OnceLock<BTreeMap<(NodeId, &'static str), AxisId>>,
 }
 
 impl Places {
@@ -25,18 +28,23 @@ impl Places {
 
     pub fn axis(&self, path: &str) -> Option<AxisId> {
         let (node, role) = path.rsplit_once('.').unwrap_or(("", path));
-        self.axes.get(&(self.tree.at(node)?, role)).copied()
+        let axes = self.axis_at.get_or_init(|| self.axes_by_place());
+        axes.get(&(self.tree.at(node)?, role)).copied()
     }
-}
 
-impl Graph {
-    pub fn places(&self) -> Places {
+    fn axes_by_place(&self) -> BTreeMap<(NodeId, &'static str), AxisId> {
         let mut axes = BTreeMap::new();
         for (id, axis) in self.axes.iter() {
             if !matches!(axis.role, Role::Fixed | Role::Tokens | Role::Height | Role::Width) {
                 axes.entry((axis.node, axis.role.name())).or_insert(id);
             }
         }
-        Places { tree: self.tree.clone(), axes }
+        axes
+    }
+}
+
+impl Graph {
+    pub fn places(&self) -> Places {
+        Places { tree: self.tree.clone(), axes: self.axes.clone(), axis_at: OnceLock::new() }
     }
 }

@@ -1,6 +1,6 @@
 //! The canonical tree of a model, the same for every family: what selectors walk.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};

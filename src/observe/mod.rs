@@ -16,7 +16,7 @@ pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_o
 pub use reconstruct::ReconstructWeights;
 
 use crate::diagnostic::Diagnostic;
-use crate::graph::{AxisId, Graph};
+use crate::graph::{AxisId, Graph, Op, View};
 use crate::pass::{Context, Data};
 use crate::runtime::{Batch, Failure, batches};
 
@@ -29,13 +29,17 @@ const ROWS: usize = 2048;
 /// Where samples cannot be read, or there are fewer.
 pub fn read_batches(at: &Context<'_>, data: &Data, samples: Option<usize>) -> Result<Vec<Batch>, Diagnostic> {
     let found = at.samples(data)?.take(samples.unwrap_or(usize::MAX));
-    batches(found, ROWS, picture_rows(&at.input.graph)).map_err(Failure::told)
+    batches(found, ROWS, patch(&at.input.graph)).map_err(Failure::told)
 }
 
-/// Rows that a picture becomes.
-fn picture_rows(graph: &Graph) -> usize {
-    let tokens = graph.ops.node_weights().filter(|node| node.value.len() == 2);
-    tokens.map(|node| graph.dim_extent(&node.value[0])).max().unwrap_or(1)
+/// Pixels of a patch.
+fn patch(graph: &Graph) -> usize {
+    let sites = graph.ops.node_weights().filter_map(|node| match node.op {
+        Op::Patches(site) => graph.matrix_views(site).next(),
+        _ => None,
+    });
+    let sides = |view: &View| graph.shape(&graph.params[view.param]).into_iter().rev().take(2).product();
+    sites.map(sides).next().unwrap_or(1)
 }
 
 /// Numbers of axes by their paths.

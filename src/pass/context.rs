@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::lowering::{Finding, Statistics};
 use super::progress::{Progress, Silent};
-use super::reader::{Data, For, Samples};
+use super::reader::{Data, For, Samples, Sides, Takes};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Op};
 use crate::weights::Version;
@@ -60,11 +60,16 @@ pub fn is_causal(graph: &Graph) -> bool {
     graph.ops.node_weights().any(|node| causal(&node.op))
 }
 
-/// Channels, height and width of the pictures that a model takes.
-fn picture(graph: &Graph) -> Option<[usize; 3]> {
+/// The pictures that a model takes.
+fn picture(graph: &Graph) -> Option<Takes> {
     let pixels = graph.ops.node_weights().find(|node| node.op == Op::Pixels)?;
     let extents: Vec<usize> = pixels.value.iter().map(|dim| graph.dim_extent(dim)).collect();
-    extents.try_into().ok()
+    let &[channels, height, width] = extents.as_slice() else { return None };
+    let least = graph.ops.node_weights().find_map(|node| match node.op {
+        Op::GridPositions { patch, .. } => Some(patch),
+        _ => None,
+    });
+    Some(Takes { channels, sides: least.map_or(Sides::Exactly([height, width]), Sides::AtLeast) })
 }
 
 /// What the works of a stage found, in their order; the last one counts where several say the same kind of thing.

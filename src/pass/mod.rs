@@ -32,7 +32,7 @@ pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use placed::Placed;
 pub use progress::{Progress, Silent};
-pub use reader::{Data, DataKind, For, Input, Pixels, Reader, ReaderSpec, Sample, Samples};
+pub use reader::{Data, DataKind, For, Input, Pixels, Reader, ReaderSpec, Sample, Samples, Sides, Takes};
 pub use registry::Registry;
 pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, bind_call, summary};
 pub use step::{StepScope, Target};

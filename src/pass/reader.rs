@@ -67,8 +67,23 @@ pub struct For<'a> {
     pub causal: bool,
     /// The most tokens that it takes.
     pub positions: Option<usize>,
-    /// Channels, height and width of the pictures that it takes.
-    pub picture: Option<[usize; 3]>,
+    /// The pictures that it takes.
+    pub picture: Option<Takes>,
+}
+
+/// What pictures a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Takes {
+    pub channels: usize,
+    pub sides: Sides,
+}
+
+/// Height and width of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    Exactly([usize; 2]),
+    /// Positions follow the picture's size; a patch is the least.
+    AtLeast([usize; 2]),
 }
 
 /// A data set: a reader with its arguments. Nothing is read before it is asked for.

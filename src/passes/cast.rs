@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::diagnostic::{Diagnostic, codes, numbers};
-use crate::graph::{Graph, ParamId, SiteId};
+use crate::graph::{Graph, ParamId};
 use crate::pass;
 use crate::pass::{Findings, Lowering, Pass, Rewrite, Stage, StepScope};
 use crate::syntax::ast::ClauseKind;
@@ -67,15 +67,19 @@ struct CastWeights {
 }
 
 impl CastWeights {
-    /// The float tensors that are meant, each once.
-    fn params(&self, graph: &Graph) -> BTreeSet<ParamId> {
+    /// The float tensors that are meant, each once, in order.
+    fn params(&self, graph: &Graph) -> Vec<ParamId> {
         if self.whole {
             let floats = graph.weights().filter(|(_, param)| param.dtype.is_float());
             return floats.map(|(id, _)| id).collect();
         }
         let places = graph.places();
         let sites = self.places.iter().filter_map(|path| places.site(path));
-        sites.flat_map(|site| graph.sites[site].views().map(|view| view.param)).collect()
+        let views = sites.flat_map(|site| graph.sites[site].views());
+        let mut params: Vec<ParamId> = views.map(|view| view.param).collect();
+        params.sort_unstable();
+        params.dedup();
+        params
     }
 }
 
@@ -115,12 +119,13 @@ fn all_sites(graph: &Graph) -> Vec<String> {
 }
 
 /// Says which tensors hold more than what was selected.
-fn shared(step: &StepScope<'_>, places: &[String], params: &BTreeSet<ParamId>) -> Option<Diagnostic> {
+fn shared(step: &StepScope<'_>, places: &[String], params: &[ParamId]) -> Option<Diagnostic> {
     let (graph, paths) = (step.graph, step.graph.places());
-    let selected: BTreeSet<SiteId> = places.iter().filter_map(|path| paths.site(path)).collect();
+    let mut selected = vec![false; graph.sites.bound()];
+    places.iter().filter_map(|path| paths.site(path)).for_each(|site| selected[site.index()] = true);
     let mut others: BTreeMap<ParamId, Vec<String>> = BTreeMap::new();
-    for (_, site) in graph.sites.iter().filter(|(id, _)| !selected.contains(id)) {
-        let shared = site.views().map(|view| view.param).filter(|param| params.contains(param));
+    for (_, site) in graph.sites.iter().filter(|(id, _)| !selected[id.index()]) {
+        let shared = site.views().map(|view| view.param).filter(|param| params.binary_search(param).is_ok());
         shared.for_each(|param| others.entry(param).or_default().push(graph.tree.path(site.node)));
     }
     let (param, also) = others.into_iter().next()?;

@@ -140,7 +140,7 @@ fn obstacle(graph: &Graph, site: SiteId) -> Option<String> {
     let tensor = || graph.params[view.param].name.resolve();
     match it.kind {
         SiteKind::Conv => Some("a convolution".into()),
-        SiteKind::Embedding | SiteKind::Norm | SiteKind::Token => Some("no linear weight".into()),
+        SiteKind::Embedding | SiteKind::Norm | SiteKind::Scale | SiteKind::Token => Some("no linear weight".into()),
         SiteKind::Linear if it.views().count() > 1 + usize::from(it.bias.is_some()) => {
             Some("factored already".into())
         }

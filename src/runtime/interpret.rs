@@ -13,7 +13,7 @@ use super::kernel::rope::Turns;
 use super::rows::{Batch, Inputs, Rows};
 use super::watch::{Gates, Watch};
 use super::weights::{Loaded, Matrix};
-use super::{Failure, op};
+use super::{Failure, grid, op};
 use crate::graph::{Attention, Dim, Graph, Op, OpId, Rope, SiteId};
 
 /// What an operation makes: a row for each token (or one for each sample), samples one after the other.
@@ -79,6 +79,9 @@ impl Running<'_> {
             Op::TokenIds | Op::Pixels => return Ok(None),
             Op::Embedding(site) => self.looked_up(*site)?,
             Op::Positions { table, offset } => self.positions(*table, *offset, &operands[0])?,
+            Op::GridPositions { table, grid, patch } => {
+                self.grid_positions(*table, *grid, *patch, &operands[0])?
+            }
             Op::Types(table) => {
                 let row = self.table(*table).narrow(0, 0, 1)?;
                 let tensor = row.broadcast_as(operands[0].tensor.shape())?.contiguous()?;
@@ -94,6 +97,10 @@ impl Running<'_> {
                 let value = operands[0].with(normed);
                 watch.normed(*site, &value)?;
                 value
+            }
+            Op::LayerScale(site) => {
+                let scale = self.weights.get(*site).dense()?;
+                operands[0].with(operands[0].tensor.broadcast_mul(&scale)?)
             }
             Op::Activation(of) => operands[0].with(op::activation(*of, &operands[0].tensor)?),
             Op::Attention(attention) => self.attention(attention, id, operands)?,
@@ -148,6 +155,29 @@ impl Running<'_> {
         Ok(x.with(table.index_select(&at, 0)?))
     }
 
+    /// The table's grid resampled to the picture's, behind the row of the token in front.
+    fn grid_positions(
+        &self,
+        site: SiteId,
+        grid: [usize; 2],
+        patch: [usize; 2],
+        x: &Value,
+    ) -> Result<Value, Failure> {
+        let Inputs::Pixels { shape: [_, height, width], .. } = &self.batch.inputs else {
+            unreachable!("readers give what the graph takes")
+        };
+        let mut table = self.table(site).reshape(((), x.tensor.dims()[1]))?;
+        let patches = [height / patch[0], width / patch[1]];
+        if patches != grid {
+            let weights = op::tensor(grid::weights(grid, patches), (patches[0] * patches[1], grid[0] * grid[1]))?;
+            let front = table.narrow(0, 0, 1)?;
+            let rows = table.narrow(0, 1, grid[0] * grid[1])?.t()?.contiguous()?;
+            table = Tensor::cat(&[front, op::linear(&weights, &rows, None)?], 0)?;
+        }
+        let tensor = Tensor::cat(&vec![table; self.batch.samples()], 0)?;
+        Ok(x.with(tensor))
+    }
+
     /// A linear over the weights of a site, gated and watched.
     pub(super) fn linear(&self, site: SiteId, x: &Value, watch: &mut dyn Watch) -> Result<Value, Failure> {
         let gated = self.gates.applied(site, x, self.batch)?;
@@ -170,7 +200,7 @@ impl Running<'_> {
             .graph
             .operands(id)
             .iter()
-            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim(Vec::new())))
+            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim::default()))
             .collect();
         let innermost = |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
         let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));

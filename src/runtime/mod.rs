@@ -5,6 +5,7 @@
 //! work; `watch` has the hooks and the gates.
 
 mod experts;
+mod grid;
 mod interpret;
 pub mod kernel;
 mod loss;

@@ -85,14 +85,15 @@ impl Batch {
     }
 }
 
-/// Samples into batches of about `most` rows, in order; a sample is never divided. `rows` says how many rows a picture makes.
+/// Samples into batches of about `most` rows, in order; a sample is never divided, and pictures of one
+/// batch are of one size. A picture makes a row for each `patch` of its pixels.
 ///
 /// # Errors
 /// The first sample that cannot be read.
 pub fn batches(
     samples: impl Iterator<Item = Result<Sample, crate::diagnostic::Diagnostic>>,
     most: usize,
-    picture_rows: usize,
+    patch: usize,
 ) -> Result<Vec<Batch>, Failure> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut open: Vec<Sample> = Vec::new();
@@ -101,9 +102,15 @@ pub fn batches(
         let sample = sample?;
         let more = match &sample.input {
             Input::Tokens(ids) => ids.len(),
-            Input::Pixels(_) => picture_rows,
+            Input::Pixels(picture) => (picture.height * picture.width).div_ceil(patch.max(1)) + 1,
         };
-        if !open.is_empty() && rows + more > most {
+        let fits = |first: &Sample| match (&first.input, &sample.input) {
+            (Input::Pixels(first), Input::Pixels(next)) => {
+                (first.height, first.width) == (next.height, next.width)
+            }
+            _ => true,
+        };
+        if open.first().is_some_and(|first| rows + more > most || !fits(first)) {
             let count = open.len();
             batches.push(batch(std::mem::take(&mut open), first));
             first += count;

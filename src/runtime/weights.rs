@@ -112,7 +112,7 @@ impl PartialOrd for Key {
 fn weight_keys(graph: &Graph, site: SiteId) -> Vec<Key> {
     use crate::graph::SiteKind;
     let of = &graph.sites[site];
-    let vector = of.kind == SiteKind::Norm || of.kind == SiteKind::Token;
+    let vector = matches!(of.kind, SiteKind::Norm | SiteKind::Scale | SiteKind::Token);
     match &of.weight {
         Weight::Dense(view) => vec![Key { view: view.clone(), transposed: of.transposed, vector }],
         Weight::Factored { left, right } => {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tamis::pass::{For, Input, Pixels, Sample};
 
-use crate::support::{data, file, golden, model, refused, samples, tests};
+use crate::support::{data, file, golden, model, refused, samples, takes, tests};
 
 fn pixels(sample: &Sample) -> &Pixels {
     match &sample.input {
@@ -51,7 +51,7 @@ fn pictures_are_prepared_as_transformers_prepares_them() {
 #[test]
 fn idx_files_are_read_by_split() {
     let vit = file("vit-fashion");
-    let model = For { picture: Some([1, 28, 28]), ..model(vit.as_ref()) };
+    let model = For { picture: Some(takes(1)), ..model(vit.as_ref()) };
     let call = |more: &str| format!("image(\"{}\"{more})", file("data/fashion-mnist"));
     let test = samples(&data(&call(", split: \"test\"")), &model).unwrap();
     assert_eq!(test.len(), 200);
@@ -90,7 +90,7 @@ fn what_does_not_fit_is_refused() {
     let dir = processor("{}", None);
     let bert = file("bert-eras");
     assert_eq!(refused(&data(&call), &model(bert.as_ref())).code.name, "preprocessor-missing");
-    let sized = For { picture: Some([3, 28, 28]), ..model(dir.path()) };
+    let sized = For { picture: Some(takes(3)), ..model(dir.path()) };
     let error = refused(&data(&call), &sized);
     assert_eq!(error.code.name, "data-unfit");
     assert!(error.message.contains("23 x 17"), "{}", error.message);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tamis::REGISTRY;
 use tamis::diagnostic::Diagnostic;
-use tamis::pass::{Data, For, Input, Sample, ValueKind, bind_call, constant};
+use tamis::pass::{Data, For, Input, Sample, Sides, Takes, ValueKind, bind_call, constant};
 use tamis::source::{Source, Sources, Span};
 
 pub fn tests() -> PathBuf {
@@ -37,6 +37,11 @@ pub fn data(call: &str) -> Data {
 /// A model of `tests/models`.
 pub fn model(dir: &Path) -> For<'_> {
     For { dir, causal: false, positions: None, picture: None }
+}
+
+/// Pictures of Fashion-MNIST's size.
+pub fn takes(channels: usize) -> Takes {
+    Takes { channels, sides: Sides::Exactly([28, 28]) }
 }
 
 /// The samples up to the first error.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tamis::pass::For;
 
-use crate::support::{data, file, golden, model, refused, samples, tokens};
+use crate::support::{data, file, golden, model, refused, samples, takes, tokens};
 
 fn told(rows: &[Vec<u32>]) -> Value {
     let bytes: Vec<u8> = rows.iter().flatten().flat_map(|token| token.to_le_bytes()).collect();
@@ -100,7 +100,7 @@ fn what_does_not_fit_the_model_is_refused_at_the_argument() {
     let path = file("data/sotu-train.jsonl");
     let causal = For { causal: true, positions: Some(256), ..model(llama.as_ref()) };
     let encoder = For { positions: Some(128), ..model(bert.as_ref()) };
-    let pictures = For { picture: Some([1, 28, 28]), ..model(bert.as_ref()) };
+    let pictures = For { picture: Some(takes(1)), ..model(bert.as_ref()) };
     let without = For { dir: "nowhere".as_ref(), ..encoder };
     for (call, model, code, said) in [
         (format!("text(\"{path}\", tokens: 257)"), causal, "data-unfit", "256 tokens"),

@@ -10,6 +10,7 @@ mod factorize;
 mod golden;
 mod invariants;
 mod model;
+mod published;
 mod run;
 mod runtime;
 mod sparsify;

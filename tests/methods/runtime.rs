@@ -16,26 +16,29 @@ use tamis::runtime::{Batch, Gates, Model, Value, batches, log_sum_exp};
 use tamis::weights::Version;
 
 pub fn trained(name: &str) -> (PathBuf, Version) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name);
+    opened(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name))
+}
+
+pub fn opened(dir: PathBuf) -> (PathBuf, Version) {
     let checkpoint = Arc::new(Checkpoint::open(&dir).expect("the model is in the repository"));
     let graph = read_graph(REGISTRY.families, &checkpoint).expect("a graph");
-    (dir.clone(), Version::open(graph, &checkpoint))
+    (dir, Version::open(graph, &checkpoint))
 }
 
 fn golden(dir: &Path) -> Json {
     serde_json::from_str(&fs::read_to_string(dir.join("golden.json")).unwrap()).unwrap()
 }
 
-fn floats(json: &Json) -> Vec<f64> {
+pub fn floats(json: &Json) -> Vec<f64> {
     json.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
-fn row(value: &Value, row: usize) -> Vec<f64> {
+pub fn row(value: &Value, row: usize) -> Vec<f64> {
     let row = value.tensor.get(row).unwrap().to_vec1::<f32>().unwrap();
     row.into_iter().map(f64::from).collect()
 }
 
-fn agree(found: &[f64], golden: &[f64], what: &str) {
+pub fn agree(found: &[f64], golden: &[f64], what: &str) {
     let largest = golden.iter().fold(1e-6f64, |most, it| most.max(it.abs()));
     for (at, (found, golden)) in found.iter().zip(golden).enumerate() {
         let error = (found - golden).abs() / largest;
@@ -43,7 +46,7 @@ fn agree(found: &[f64], golden: &[f64], what: &str) {
     }
 }
 
-fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
+pub fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
     let made = batches(samples.into_iter().map(Ok), usize::MAX, 1).expect("samples are there");
     let [batch]: [Batch; 1] = made.try_into().expect("one batch");
     let model = Model::new(version);
@@ -54,7 +57,7 @@ fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
 }
 
 /// The unpadded rows of a golden batch of token ids.
-fn token_samples(inputs: &Json) -> Vec<Sample> {
+pub fn token_samples(inputs: &Json) -> Vec<Sample> {
     let rows =
         inputs["input_ids"].as_array().unwrap().iter().zip(inputs["attention_mask"].as_array().unwrap());
     rows.map(|(ids, mask)| {

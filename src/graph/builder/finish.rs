@@ -51,9 +51,9 @@ impl Builder<'_> {
                 NamePart::Text(format!(".{tail}")),
             ];
             // A number that is written otherwise, `07`, names another tensor.
-            let (parts, inside) = (Name(parts), number < self.graph.extent(*axis).max);
+            let (parts, inside) = (Name::new(parts), number < self.graph.extent(*axis).max);
             (parts.resolve() == name).then_some((parts, inside))
         });
-        found.unwrap_or_else(|| (Name(vec![NamePart::Text(name.into())]), true))
+        found.unwrap_or_else(|| (Name::new(vec![NamePart::Text(name.into())]), true))
     }
 }

@@ -149,7 +149,7 @@ impl<'h> Builder<'h> {
             Some(NamePart::Text(text)) => text.push_str(name),
             _ => parts.push(NamePart::Text(name.into())),
         }
-        Name(parts)
+        Name::new(parts)
     }
 
     // -- the tree
@@ -204,7 +204,7 @@ impl<'h> Builder<'h> {
     ) -> R {
         let outer = (self.node, self.name.clone());
         self.node = self.graph.tree.child(outer.0, node, Some((axis, index)));
-        let mut name = self.full_name(&format!("{list}.")).0;
+        let mut name = self.full_name(&format!("{list}.")).0.to_vec();
         name.extend([NamePart::Member(axis, index), NamePart::Text(".".into())]);
         self.name = name;
         let result = build(self);

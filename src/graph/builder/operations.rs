@@ -31,7 +31,7 @@ impl Builder<'_> {
 
     /// The innermost dim of a value: its features.
     pub fn features(&self, value: Value) -> Dim {
-        self.dims(value).last().cloned().unwrap_or(Dim(Vec::new()))
+        self.dims(value).last().cloned().unwrap_or(Dim::default())
     }
 
     fn with_features(&self, value: Value, features: Dim) -> Vec<Dim> {
@@ -205,7 +205,7 @@ impl Builder<'_> {
     /// Puts a learned token `name [1, 1, hidden]` in front of `x`.
     pub fn prepend(&mut self, node: &str, name: &str, x: Value) -> Value {
         let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim)) + 1;
-        let (one, hidden) = (Dim(Vec::new()), self.features(x));
+        let (one, hidden) = (Dim::default(), self.features(x));
         let token = self.param(name, vec![one.clone(), one, hidden.clone()]);
         let site = self.site(node, SiteKind::Token, View::whole(token), None);
         let tokens = self.scope(node, |m| m.plain_axis(Role::Tokens, tokens, None));
@@ -216,9 +216,41 @@ impl Builder<'_> {
     pub fn add_position_rows(&mut self, node: &str, name: &str, x: Value) -> Value {
         let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim));
         let positions = self.plain_axis(Role::Positions, tokens, Some("image_size"));
-        let rows = self.param(name, vec![Dim(Vec::new()), positions.into(), self.features(x)]);
+        let rows = self.param(name, vec![Dim::default(), positions.into(), self.features(x)]);
         let site = self.site(node, SiteKind::Embedding, View::whole(rows), None);
         self.add_positions(x, site, 0)
+    }
+
+    /// A table `name [1, 1 + rows x columns, hidden]` of positions in a grid, added to a picture's tokens, the one in front too.
+    pub fn add_grid_positions(
+        &mut self,
+        node: &str,
+        name: &str,
+        x: Value,
+        grid: [usize; 2],
+        patch: [usize; 2],
+    ) -> Value {
+        let positions = self.plain_axis(Role::Positions, 1 + grid[0] * grid[1], Some("image_size"));
+        let rows = self.param(name, vec![Dim::default(), positions.into(), self.features(x)]);
+        let table = self.site(node, SiteKind::Embedding, View::whole(rows), None);
+        let dims = self.dims(x).to_vec();
+        let rows = self.push_at_site(Op::GridPositions { table, grid, patch }, table, &[x], dims);
+        self.join_table(x, table);
+        self.add(x, rows)
+    }
+
+    /// `x` with every feature times a number, `name [hidden]`.
+    pub fn layer_scale(&mut self, node: &str, name: &str, x: Value) -> Value {
+        let scale = self.param(name, vec![self.features(x)]);
+        let site = self.site(node, SiteKind::Scale, View::whole(scale), None);
+        let dims = self.dims(x).to_vec();
+        self.push_at_site(Op::LayerScale(site), site, &[x], dims)
+    }
+
+    /// A free token `name [1, hidden]` that only training reads.
+    pub fn unused_token(&mut self, node: &str, name: &str, x: Value) {
+        let token = self.param(name, vec![Dim::default(), self.features(x)]);
+        self.site(node, SiteKind::Token, View::whole(token), None);
     }
 
     pub fn layer_norm(&mut self, node: &str, name: &str, x: Value, eps: f64) -> Value {

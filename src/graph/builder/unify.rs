@@ -57,7 +57,7 @@ pub(super) fn unified(mut graph: Graph, same: impl Fn(AxisId) -> AxisId) -> Grap
     let dim = |dim: &mut Dim| dim.0.iter_mut().for_each(|axis| *axis = same(*axis));
     for (_, param) in graph.params.iter_mut() {
         param.dims.iter_mut().for_each(dim);
-        for part in &mut param.name.0 {
+        for part in &mut *param.name.0 {
             if let NamePart::Member(axis, _) = part {
                 *axis = same(*axis);
             }

@@ -43,7 +43,8 @@ fn said(graph: &Graph, axis: AxisId) -> String {
         Formula::Product(axes) if *axes == [axis] => Some(key.clone()),
         Formula::Product(axes) if axes.contains(&axis) => Some(format!("{key} = {}", names(axes))),
         Formula::Quotient { numerator, of } if *of == axis => Some(format!("{numerator} / {key}")),
-        Formula::Product(_) | Formula::Quotient { .. } | Formula::Each(_) => None,
+        Formula::Multiple { of, times } if *of == axis => Some(format!("{key} x {}", names(&[*times]))),
+        Formula::Product(_) | Formula::Multiple { .. } | Formula::Quotient { .. } | Formula::Each(_) => None,
     };
     let said = graph.facts.iter().filter_map(text).min_by_key(String::len);
     said.or(graph.axes[axis].key.clone()).unwrap_or_default()

@@ -99,7 +99,7 @@ impl Graph {
         let dense = |view| match site.kind {
             SiteKind::Linear => dims(view) == 2,
             SiteKind::Conv | SiteKind::Embedding => dims(view) >= 2,
-            SiteKind::Norm => dims(view) == 1,
+            SiteKind::Norm | SiteKind::Scale => dims(view) == 1,
             SiteKind::Token => dims(view) >= 1,
         };
         let fits = match &site.weight {

@@ -34,6 +34,12 @@ impl Graph {
             (Op::Positions { table: site, .. } | Op::Types(site), [x]) => {
                 same(x) && value.last() == Some(&self.ins(*site))
             }
+            (Op::GridPositions { table, grid: [rows, columns], .. }, [x]) => {
+                let positions = self.dim_extent(&self.site_dims(*table).0);
+                same(x)
+                    && value.last() == Some(&self.ins(*table))
+                    && rows.checked_mul(*columns).is_some_and(|patches| patches + 1 == positions)
+            }
             (Op::Patches(site), [x]) => {
                 x.len() == 3 && value.len() == 2 && value.last() == Some(&self.site_dims(*site).0)
             }
@@ -47,6 +53,7 @@ impl Graph {
             (Op::LayerNorm { site, .. } | Op::RmsNorm { site, .. }, [x]) => {
                 same(x) && value.last() == Some(&self.site_dims(*site).0)
             }
+            (Op::LayerScale(site), [x]) => same(x) && value.last() == Some(&self.site_dims(*site).0),
             (Op::Activation(_) | Op::Scale(_) | Op::Output(_), [x]) => same(x),
             (Op::Attention(_), [query, keys, values]) => {
                 same(query) && keys == values && attends(self, query, keys)
@@ -66,7 +73,7 @@ impl Graph {
     fn ins(&self, site: SiteId) -> Dim {
         match &self.sites[site].weight {
             Weight::Dense(view) | Weight::Factored { right: view, .. } => {
-                self.free_dims(view).pop().unwrap_or(Dim(Vec::new()))
+                self.free_dims(view).pop().unwrap_or(Dim::default())
             }
         }
     }

@@ -8,7 +8,7 @@ use super::picture::Picture;
 use super::resample::{Filter, resample};
 use crate::checkpoint::Config;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::pass::Pixels;
+use crate::pass::{Pixels, Sides, Takes};
 
 const FILE: &str = "preprocessor_config.json";
 
@@ -96,9 +96,9 @@ impl Preparation {
     ///
     /// # Errors
     /// Why the model cannot take it.
-    pub fn apply(&self, picture: Picture, takes: Option<[usize; 3]>) -> Result<Pixels, String> {
+    pub fn apply(&self, picture: Picture, takes: Option<Takes>) -> Result<Pixels, String> {
         let there = picture.channels;
-        let channels = takes.map_or(if self.colours { 3 } else { there }, |[channels, ..]| channels);
+        let channels = takes.map_or(if self.colours { 3 } else { there }, |takes| takes.channels);
         let mut picture = picture
             .with_channels(channels)
             .ok_or_else(|| format!("has {there} channels, and the model takes {channels}"))?;
@@ -113,11 +113,14 @@ impl Preparation {
             picture = picture.cropped(height, width);
         }
         let Picture { height, width, values, .. } = picture;
-        if let Some([_, rows, columns]) = takes
-            && (rows, columns) != (height, width)
-        {
+        let wanted = match takes.map(|takes| takes.sides) {
+            Some(Sides::Exactly(sides)) if sides != [height, width] => Some(("", sides)),
+            Some(Sides::AtLeast(sides)) if height < sides[0] || width < sides[1] => Some(("at least ", sides)),
+            _ => None,
+        };
+        if let Some((least, [rows, columns])) = wanted {
             return Err(format!(
-                "is {height} x {width} pixels as `{FILE}` prepares it, and the model takes {rows} x {columns}"
+                "is {height} x {width} pixels as `{FILE}` prepares it, and the model takes {least}{rows} x {columns}"
             ));
         }
         let values = match self.factor {
@@ -282,9 +285,13 @@ mod tests {
     fn what_the_model_cannot_take_is_refused() {
         let picture = || Picture { channels: 3, height: 2, width: 2, values: vec![0; 12] };
         let apply = |text: &str, takes| preparation(text).unwrap().apply(picture(), takes);
-        assert!(apply("{}", Some([1, 2, 2])).is_ok());
-        assert!(apply("{}", Some([4, 2, 2])).is_err());
-        assert!(apply("{}", Some([3, 2, 3])).is_err());
+        let exactly = |channels, sides| Some(Takes { channels, sides: Sides::Exactly(sides) });
+        let at_least = |sides| Some(Takes { channels: 3, sides: Sides::AtLeast(sides) });
+        assert!(apply("{}", exactly(1, [2, 2])).is_ok());
+        assert!(apply("{}", exactly(4, [2, 2])).is_err());
+        assert!(apply("{}", exactly(3, [2, 3])).is_err());
+        assert!(apply("{}", at_least([1, 2])).is_ok());
+        assert!(apply("{}", at_least([2, 3])).is_err());
         assert!(apply(r#"{"image_mean": [0, 0], "image_std": [1, 1]}"#, None).is_err());
     }
 }
