@@ -1,6 +1,7 @@
 //! The criteria: a file each, and the list.
 
 pub mod activation;
+pub mod asvd;
 pub mod block_influence;
 pub mod fisher;
 pub mod lamp;
@@ -8,6 +9,8 @@ pub mod magnitude;
 pub mod optin;
 pub mod random;
 pub mod sparsegpt;
+pub mod svd;
+pub mod svd_llm;
 pub mod taylor;
 pub mod wanda;
 
@@ -25,4 +28,7 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &taylor::SPEC,
     &activation::SPEC,
     &block_influence::SPEC,
+    &svd::SPEC,
+    &asvd::SPEC,
+    &svd_llm::SPEC,
 ];

@@ -25,6 +25,8 @@ pub enum Statistic {
     Squares,
     /// Absolute values of each input.
     Absolutes,
+    /// The mean of the absolute values of each input over the rows of a sample.
+    MeanAbsolutes,
     /// Products of each input with each: `X^T X`, row after row.
     Products,
 }
@@ -64,7 +66,7 @@ impl Work for ObserveInputs {
     fn describe(&self) -> String {
         let what = match self.statistic {
             Statistic::Squares => "input norms",
-            Statistic::Absolutes => "input sizes",
+            Statistic::Absolutes | Statistic::MeanAbsolutes => "input sizes",
             Statistic::Products => "input products",
         };
         let weights = numbers::things(self.sites.len(), "weight");
@@ -141,16 +143,30 @@ struct Observing<'a> {
 impl Watch for Observing<'_> {
     fn input(&mut self, site: SiteId, x: &Value) -> Result<(), Failure> {
         let Some(path) = self.paths.get(&site) else { return Ok(()) };
-        let width = x.tensor.dims2()?.1;
-        let x = x.tensor.contiguous()?;
-        let values = Host::of(&x)?;
-        let found = sums(self.statistic, values.values(), width);
+        let found = seen(self.statistic, x)?;
         match self.sums.get_mut(*path) {
             None => drop(self.sums.insert((*path).clone(), found)),
             Some(sums) => sums.iter_mut().zip(found).for_each(|(sum, it)| *sum += it),
         }
         Ok(())
     }
+}
+
+/// Sums over the rows of a value.
+pub(super) fn seen(statistic: Statistic, x: &Value) -> Result<Vec<f64>, Failure> {
+    let width = x.tensor.dims2()?.1;
+    let tensor = x.tensor.contiguous()?;
+    let host = Host::of(&tensor)?;
+    if statistic != Statistic::MeanAbsolutes {
+        return Ok(sums(statistic, host.values(), width));
+    }
+    let mut means = vec![0.0; width];
+    for rows in x.rows.ranges().into_iter().filter(|rows| !rows.is_empty()) {
+        let count = rows.len() as f64;
+        let sample = sums(Statistic::Absolutes, &host.values()[rows.start * width..rows.end * width], width);
+        means.iter_mut().zip(sample).for_each(|(mean, sum)| *mean += sum / count);
+    }
+    Ok(means)
 }
 
 /// Rows whose sums are taken together: fixed, so that the order of additions is.

@@ -3,13 +3,16 @@
 //! A criterion says which numbers it wants; how samples become batches, how layers are pruned one after the other, how a
 //! gradient reaches a gate stands here, once.
 
+mod factor;
 mod gradients;
 mod inputs;
 mod outputs;
 mod reconstruct;
+mod room;
 
 use std::collections::BTreeMap;
 
+pub use factor::{FactorOnData, Whiten, factor_name};
 pub use gradients::{GateGradients, gate_gradients, no_logits};
 pub use inputs::{ObserveInputs, Statistic};
 pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};

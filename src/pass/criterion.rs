@@ -46,6 +46,16 @@ pub trait Criterion: Debug + Send + Sync {
         None
     }
 
+    /// Whether it takes matrices apart, as `factorize` asks for.
+    fn decomposes(&self) -> bool {
+        false
+    }
+
+    /// Work that takes weights apart by what comes through them; without, the weights alone decide.
+    fn factorize(&self, _: &Factorizing<'_>) -> Option<Arc<dyn Work>> {
+        None
+    }
+
     /// Scores of heads, neurons, experts and other elements of axes, if it has such.
     fn units(&self) -> Option<&dyn UnitScores> {
         None
@@ -87,6 +97,13 @@ pub struct Reconstructing<'a> {
     /// Paths of the weights.
     pub sites: &'a [String],
     pub zeroing: Zeroing,
+}
+
+/// What is asked of a criterion that takes weights apart.
+pub struct Factorizing<'a> {
+    pub graph: &'a Graph,
+    /// The rank of each weight, by path.
+    pub ranks: &'a BTreeMap<String, usize>,
 }
 
 /// A mask that follows from what was observed of one weight.
@@ -158,11 +175,23 @@ impl Scorer {
             .help(format!("`tamis doc {}` says what it is for", self.spec.name)))
     }
 
+    /// The criterion, if it takes matrices apart.
+    pub fn decomposition(&self) -> Result<&dyn Criterion, Diagnostic> {
+        match self.criterion.decomposes() {
+            true => Ok(&*self.criterion),
+            false => Err(self.unfit(format!("`{}` takes no matrices apart", self.spec.name))),
+        }
+    }
+
     fn cannot(&self, noun: &str) -> Diagnostic {
-        let message = format!("`{}` cannot score {noun}", self.spec.name);
+        self.unfit(format!("`{}` cannot score {noun}", self.spec.name))
+    }
+
+    fn unfit(&self, message: String) -> Diagnostic {
         let scores = match (self.criterion.elements(), self.criterion.units()) {
             (Some(_), _) => "it scores single weights",
             (_, Some(_)) => "it scores heads, neurons and other units",
+            (None, None) if self.criterion.decomposes() => "it takes matrices apart, for `factorize`",
             (None, None) => "it scores nothing by itself",
         };
         Diagnostic::at(&codes::CANNOT_SCORE, self.value.span, message).help(scores)

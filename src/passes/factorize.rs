@@ -13,21 +13,13 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Extent, Graph, SiteId, SiteKind};
-use crate::pass::{Budget, CostBound, Lowering, Pass, Stage, StepScope, Work};
+use crate::pass::{Budget, CostBound, Criterion, Factorizing, Lowering, Pass, Scorer, Stage, StepScope, Work};
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::svd::{break_even_rank, rank_for_share};
-use crate::{choice, pass};
+use crate::pass;
 use amount::Amount;
 use rewrite::{FactorWeights, Rank};
 use select::SelectRanks;
-
-choice! {
-    /// How a matrix is taken apart.
-    pub enum Method("a decomposition") {
-        /// The truncated singular value decomposition: the nearest product of that rank.
-        Svd = "svd",
-    }
-}
 
 pass! {
     /// Writes a linear weight [out, in] as the product of [out, rank] and [rank, in], cut after the largest singular values.
@@ -44,10 +36,12 @@ pass! {
     /// factorize weights of layers[*].mlp to rank(16)
     /// factorize weights of layers[*] by svd to 90% energy
     /// ```
+    ///
+    /// `by asvd(calib)` and `by svd_llm(calib)` look at what comes through the weights, layer by layer; they take a rank or a budget.
     Factorize = "factorize" ["weights"]
     {
         /// How a matrix is taken apart.
-        By method: Method = "svd",
+        By method: Scorer = "svd",
         /// How much of it stays.
         To amount: Amount,
     }
@@ -56,7 +50,7 @@ pass! {
 
 impl Pass for Factorize {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let Method::Svd = self.method;
+        let method = self.method.decomposition()?;
         let (candidates, mut notes) = candidates(step)?;
         let (ranks, bound) = match self.amount {
             Amount::Rank(rank) => (same_rank(&candidates, rank), None),
@@ -68,17 +62,40 @@ impl Pass for Factorize {
             }
         };
         notes.extend(staying_dense(step, &candidates, &ranks));
-        let work: Vec<Arc<dyn Work>> = match self.amount {
-            Amount::Energy(share) => {
-                vec![Arc::new(SelectRanks { share, sites: ranks.keys().cloned().collect() })]
-            }
-            Amount::Rank(_) | Amount::Budget(_) => Vec::new(),
-        };
+        let work = self.work(step, method, &ranks)?;
         let stages = match ranks.is_empty() {
             true => Vec::new(),
-            false => vec![Stage { work, rewrite: Arc::new(FactorWeights { ranks }) }],
+            false => vec![Stage { work, rewrite: Arc::new(FactorWeights { ranks, method: method.describe() }) }],
         };
         Ok(Lowering { stages, bound, notes })
+    }
+}
+
+impl Factorize {
+    /// What has to be found before weights are taken apart: their ranks, or the factors themselves.
+    fn work(
+        &self,
+        step: &StepScope<'_>,
+        method: &dyn Criterion,
+        ranks: &BTreeMap<String, Rank>,
+    ) -> Result<Vec<Arc<dyn Work>>, Diagnostic> {
+        let exact = |(path, rank): (&String, &Rank)| match *rank {
+            Rank::Exact(rank) => (path.clone(), rank),
+            Rank::Found(extent) => (path.clone(), extent.max),
+        };
+        let asked = Factorizing { graph: step.graph, ranks: &ranks.iter().map(exact).collect() };
+        match (self.amount, method.factorize(&asked)) {
+            (Amount::Energy(_), Some(_)) => {
+                let message = format!("`{}` takes a rank or a budget, no share of the energy", self.method.spec.name);
+                Err(step
+                    .at(ClauseKind::To, &codes::CONFLICTING_CLAUSES, message)
+                    .help("write `to 80% params`, or `by svd` for the energy of the weights"))
+            }
+            (Amount::Energy(share), None) => {
+                Ok(vec![Arc::new(SelectRanks { share, sites: ranks.keys().cloned().collect() })])
+            }
+            (_, work) => Ok(work.into_iter().collect()),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod pattern;
 pub mod random;
 pub mod svd;
 mod view;
+pub mod whitening;
 
 pub use cut::Cut;
 pub use dtype::DType;

@@ -10,6 +10,7 @@ use faer::{Mat, MatRef, Par};
 
 use super::TensorError;
 use super::error::expect_length;
+use super::whitening::Whitening;
 
 /// The decomposition of a matrix [out, inputs], in f64.
 ///
@@ -49,6 +50,11 @@ impl Svd {
     ///
     /// Signs are fixed: the largest entry of each column of `left`, the first of equals, is positive.
     pub fn factors(&self, rank: usize) -> Result<Factors, TensorError> {
+        self.unwhitened(rank, |_| {})
+    }
+
+    /// The same of a whitened matrix, with `undo` done to the right factor, `[rank, inputs]`.
+    fn unwhitened(&self, rank: usize, undo: impl FnOnce(&mut [f64])) -> Result<Factors, TensorError> {
         let most = self.sigma.len();
         if !(1..=most).contains(&rank) {
             return Err(TensorError::Rank { rank, most });
@@ -57,10 +63,12 @@ impl Svd {
         let left = (0..self.left.nrows()).flat_map(|o| scale.iter().enumerate().map(move |(r, s)| (o, r, s)));
         let right =
             scale.iter().enumerate().flat_map(|(r, s)| (0..self.right.nrows()).map(move |i| (r, i, s)));
+        let mut right: Vec<f64> = right.map(|(r, i, scale)| self.right[(i, r)] * scale).collect();
+        undo(&mut right);
         Ok(Factors {
             rank,
             left: left.map(|(o, r, scale)| (self.left[(o, r)] * scale) as f32).collect(),
-            right: right.map(|(r, i, scale)| (self.right[(i, r)] * scale) as f32).collect(),
+            right: right.into_iter().map(|value| value as f32).collect(),
         })
     }
 
@@ -74,6 +82,19 @@ impl Svd {
 /// Cuts a row-major matrix [out, inputs] down to a rank.
 pub fn factor(matrix: &[f32], out: usize, inputs: usize, rank: usize) -> Result<Factors, TensorError> {
     Svd::new(matrix, out, inputs)?.factors(rank)
+}
+
+/// The same for inputs that are not white: the error is least where they are largest.
+pub fn factor_whitened(
+    matrix: &[f32],
+    out: usize,
+    inputs: usize,
+    rank: usize,
+    whitening: &Whitening,
+) -> Result<Factors, TensorError> {
+    expect_length("elements", out.checked_mul(inputs).ok_or(TensorError::Overflow)?, matrix.len())?;
+    let svd = Svd::new(&whitening.applied(matrix, inputs), out, inputs)?;
+    svd.unwhitened(rank, |right| whitening.undo(right, inputs))
 }
 
 /// The singular values alone, largest first.
@@ -181,11 +202,13 @@ mod tests {
 
     #[test]
     fn whitening_by_the_inputs_changes_what_is_kept() {
-        // The card's case: W = diag(1, 0.8) with inputs of energy (1, 4). W S has 1.6 and 1.0, W alone 1.0 and 0.8.
-        let whitened = singular_values(&[1.0_f32, 0.0, 0.0, 1.6], 2, 2).unwrap();
-        assert!((whitened[0] - 1.6).abs() < 1e-7 && (whitened[1] - 1.0).abs() < 1e-7);
-        let plain = factor(&[1.0, 0.0, 0.0, 0.8], 2, 2, 1).unwrap();
-        assert!((squared_distance(&[1.0, 0.0, 0.0, 0.8], &product(&plain, 2)) - 0.64).abs() < 1e-6);
+        // The card's case: W = diag(1, 0.8) with inputs of energy (1, 4). W S has 1.6 and 1.0: the second row stays.
+        let weight = [1.0, 0.0, 0.0, 0.8];
+        let whitening = Whitening::of_products(&[1.0, 0.0, 0.0, 4.0], 2).unwrap();
+        let whitened = factor_whitened(&weight, 2, 2, 1, &whitening).unwrap();
+        assert!(squared_distance(&[0.0, 0.0, 0.0, 0.8], &product(&whitened, 2)) < 1e-12);
+        let plain = factor(&weight, 2, 2, 1).unwrap();
+        assert!((squared_distance(&weight, &product(&plain, 2)) - 0.64).abs() < 1e-6);
     }
 
     #[test]

@@ -57,6 +57,7 @@ CLASSES = {
     "DistilBert": (DISTILBERT, ["Model", "ForMaskedLM", *CHOICE]),
     "ViT": (VIT, ["Model", "ForImageClassification"]),
     "DeiT": (VIT, ["Model", "ForImageClassification", "ForImageClassificationWithTeacher"]),
+    "Dinov2": (VIT, ["Model"]),
     "GPT2": (GPT2, ["Model", "LMHeadModel", *TEXT]),
     "Llama": (LLAMA, ["Model", "ForCausalLM", *TEXT]),
     "Mistral": (LLAMA, ["ForCausalLM", "ForSequenceClassification"]),

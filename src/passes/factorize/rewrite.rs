@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, numbers};
-use crate::graph::{Extent, Graph};
+use crate::graph::{Extent, Graph, Part, SiteId, Weight};
+use crate::observe::factor_name;
 use crate::pass::{Finding, Findings, Rewrite};
 use crate::tensor::svd::break_even_rank;
-use crate::weights::Version;
+use crate::weights::{Expr, Version};
 
 /// The rank of a weight's factors, as far as shapes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Rank {
 pub struct FactorWeights {
     /// By path of the site.
     pub ranks: BTreeMap<String, Rank>,
+    /// How they are taken apart, as written.
+    pub method: String,
 }
 
 impl Rewrite for FactorWeights {
@@ -45,7 +49,7 @@ impl Rewrite for FactorWeights {
         };
         let ranks: BTreeMap<&String, serde_json::Value> =
             self.ranks.iter().map(|(path, it)| (path, rank(it))).collect();
-        json!({ "factor": ranks, "method": "svd" })
+        json!({ "factor": ranks, "method": self.method })
     }
 
     fn touches(&self) -> Vec<String> {
@@ -55,7 +59,7 @@ impl Rewrite for FactorWeights {
     fn without(&self, gone: &BTreeSet<String>) -> Option<Arc<dyn Rewrite>> {
         let left = self.ranks.iter().filter(|(path, _)| !gone.contains(*path));
         let ranks: BTreeMap<String, Rank> = left.map(|(path, rank)| (path.clone(), *rank)).collect();
-        (!ranks.is_empty()).then(|| Arc::new(Self { ranks }) as Arc<dyn Rewrite>)
+        (!ranks.is_empty()).then(|| Arc::new(Self { ranks, method: self.method.clone() }) as Arc<dyn Rewrite>)
     }
 
     fn is_costly(&self) -> bool {
@@ -76,6 +80,11 @@ impl Rewrite for FactorWeights {
 
     fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic> {
         let places = version.graph.places();
+        let factors = found.find(|finding| match finding {
+            Finding::Tensors { dir, .. } => Some(dir),
+            _ => None,
+        });
+        let factors = factors.map(|dir| Checkpoint::open(dir)).transpose()?.map(Arc::new);
         for (path, rank) in &self.ranks {
             let site = places.site(path).expect("the checker and the run agree on paths");
             let rank = match (*rank, found.last()) {
@@ -89,8 +98,20 @@ impl Rewrite for FactorWeights {
             let saves = |rank: &usize| (*rank as f64) < break_even_rank(out, inputs);
             if let Some(rank) = rank.filter(saves) {
                 version.factor(site, rank);
+                if let Some(factors) = &factors {
+                    put(version, site, path, factors);
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// Puts factors that were found in the place of those of the weight alone.
+fn put(version: &mut Version, site: SiteId, path: &str, factors: &Arc<Checkpoint>) {
+    let Weight::Factored { left, right } = version.graph.sites[site].weight.clone() else { return };
+    for (view, part) in [(left, Part::Left), (right, Part::Right)] {
+        let stored = factors.tensors[&factor_name(path, part)].clone();
+        version.replace(view.param, Arc::new(Expr::Stored { checkpoint: Arc::clone(factors), stored }));
     }
 }

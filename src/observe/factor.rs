@@ -1,0 +1,181 @@
+//! Weights taken apart layer by layer, by what comes through them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::inputs::{Statistic, seen};
+use super::read_batches;
+use super::room::Room;
+use crate::checkpoint::TensorSpec;
+use crate::diagnostic::{Diagnostic, codes, numbers};
+use crate::graph::{Part, SiteId, Weight};
+use crate::pass::elements::everything;
+use crate::pass::{Context, Data, Factorizing, Finding, Work, WorkKind};
+use crate::runtime::op::{Host, tensor};
+use crate::runtime::{Edit, Failure, Loaded, Matrix, Model, Segment, Value, Watch};
+use crate::tensor::svd::{Factors, factor_whitened};
+use crate::tensor::whitening::Whitening;
+use crate::weights::Version;
+
+/// What a weight is multiplied with before it is taken apart.
+pub trait Whiten: Debug + Send + Sync {
+    /// What has to be seen of its inputs.
+    fn statistic(&self) -> Statistic;
+
+    /// The matrix for what was seen; `None` where that is not finite.
+    fn whitening(&self, seen: &[f64], inputs: usize) -> Option<Whitening>;
+
+    /// All that it depends on beside that.
+    fn arguments(&self) -> serde_json::Value;
+}
+
+/// Finds factors of weights, layer by layer: each sees what comes through the factors before it.
+#[derive(Debug)]
+pub struct FactorOnData {
+    data: Data,
+    whiten: Arc<dyn Whiten>,
+    /// By path of the weight.
+    ranks: BTreeMap<String, usize>,
+    reads: Vec<String>,
+}
+
+impl FactorOnData {
+    pub fn new(asked: &Factorizing<'_>, data: Data, whiten: Arc<dyn Whiten>) -> Self {
+        Self { data, whiten, ranks: asked.ranks.clone(), reads: everything(asked.graph) }
+    }
+}
+
+/// The name under which one side of a weight's factors is kept.
+pub fn factor_name(path: &str, part: Part) -> String {
+    match part {
+        Part::Left => format!("{path}.left"),
+        Part::Right => format!("{path}.right"),
+    }
+}
+
+impl Work for FactorOnData {
+    fn kind(&self) -> WorkKind {
+        WorkKind::Observe
+    }
+
+    fn describe(&self) -> String {
+        let weights = numbers::things(self.ranks.len(), "weight");
+        format!("factors of {weights} on {}, layer by layer", self.data.name)
+    }
+
+    fn arguments(&self) -> serde_json::Value {
+        json!({
+            "factor by": self.whiten.arguments(),
+            "data": self.data.reader.describe(),
+            "ranks": self.ranks,
+        })
+    }
+
+    fn reads(&self) -> Vec<String> {
+        self.reads.clone()
+    }
+
+    fn data(&self) -> Vec<Data> {
+        vec![self.data.clone()]
+    }
+
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let (graph, places) = (&at.version.graph, at.version.graph.places());
+        let site = |path: &String| places.site(path).expect("the checker and the run agree on paths");
+        let sites: BTreeMap<SiteId, (&str, usize)> =
+            self.ranks.iter().map(|(path, rank)| (site(path), (path.as_str(), *rank))).collect();
+        let specs = sites.iter().flat_map(|(&site, &(path, rank))| {
+            let Weight::Dense(view) = &graph.sites[site].weight else {
+                unreachable!("the pass refuses factored weights")
+            };
+            let view = graph.matrix(view, graph.sites[site].transposed);
+            let dtype = graph.sites[site].views().map(|view| graph.params[view.param].dtype).next();
+            let dtype = dtype.expect("a site has a weight");
+            let spec = |part, shape: [usize; 2]| TensorSpec {
+                name: factor_name(path, part),
+                dtype,
+                shape: shape.to_vec(),
+            };
+            [spec(Part::Left, [view.out, rank]), spec(Part::Right, [rank, view.inputs])]
+        });
+        let room = Room::new(at.room, specs.collect())?;
+        let batches = read_batches(at, &self.data, None)?;
+        let whiten = &*self.whiten;
+        let mut taking = TakingApart { version: at.version, sites, whiten, room: &room, seen: BTreeMap::new() };
+        let model = Model::new(at.version);
+        let last = model.last_block(&taking.sites.keys().copied().collect::<Vec<_>>());
+        model.edit(&batches, &mut taking, last).map_err(Failure::told)?;
+        room.finish(BTreeMap::new())
+    }
+}
+
+struct TakingApart<'a> {
+    version: &'a Version,
+    sites: BTreeMap<SiteId, (&'a str, usize)>,
+    whiten: &'a dyn Whiten,
+    room: &'a Room,
+    /// Of the layer that is running.
+    seen: BTreeMap<SiteId, Vec<f64>>,
+}
+
+impl Watch for TakingApart<'_> {
+    fn input(&mut self, site: SiteId, x: &Value) -> Result<(), Failure> {
+        if !self.sites.contains_key(&site) {
+            return Ok(());
+        }
+        let found = seen(self.whiten.statistic(), x)?;
+        match self.seen.get_mut(&site) {
+            None => drop(self.seen.insert(site, found)),
+            Some(sums) => sums.iter_mut().zip(found).for_each(|(sum, it)| *sum += it),
+        }
+        Ok(())
+    }
+}
+
+impl Edit for TakingApart<'_> {
+    fn edit(&mut self, segment: &Segment, weights: &mut Loaded) -> Result<bool, Failure> {
+        let seen = std::mem::take(&mut self.seen);
+        let here: Vec<SiteId> =
+            segment.sites.iter().copied().filter(|site| self.sites.contains_key(site)).collect();
+        // Each decomposition runs on one thread, so that no bit depends on how many there are.
+        let factors: Vec<Factors> = here
+            .par_iter()
+            .map(|site| self.factors(*site, weights, seen.get(site)))
+            .collect::<Result<_, Failure>>()?;
+        for (&site, Factors { rank, mut left, mut right }) in here.iter().zip(factors) {
+            let (path, _) = self.sites[&site];
+            self.room.write(&factor_name(path, Part::Left), &mut left)?;
+            self.room.write(&factor_name(path, Part::Right), &mut right)?;
+            let (out, inputs) = (left.len() / rank, right.len() / rank);
+            weights.get_mut(site).matrix =
+                Matrix::Factored { left: tensor(left, (out, rank))?, right: tensor(right, (rank, inputs))? };
+        }
+        Ok(!here.is_empty())
+    }
+}
+
+impl TakingApart<'_> {
+    fn factors(&self, site: SiteId, weights: &Loaded, seen: Option<&Vec<f64>>) -> Result<Factors, Failure> {
+        let (path, rank) = self.sites[&site];
+        let Matrix::Dense(matrix) = &weights.get(site).matrix else {
+            unreachable!("the pass refuses factored weights")
+        };
+        let (out, inputs) = matrix.dims2()?;
+        let values = Host::of(matrix)?;
+        let whitening = match seen {
+            Some(seen) => self.whiten.whitening(seen, inputs),
+            // An expert that no token was routed to: its weights alone decide.
+            None => Some(Whitening::Diagonal(vec![1.0; inputs])),
+        };
+        let not_finite = |why: String| {
+            Diagnostic::new(&codes::ANSWERS_NOT_FINITE, format!("`{path}` cannot be taken apart: {why}"))
+        };
+        let whitening = whitening.ok_or_else(|| not_finite("its inputs are not finite".into()))?;
+        Ok(factor_whitened(values.values(), out, inputs, rank, &whitening)
+            .map_err(|error| not_finite(error.to_string()))?)
+    }
+}
