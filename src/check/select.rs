@@ -41,6 +41,12 @@ impl Selected {
         self.sites(graph).into_iter().filter(counts).filter(|&site| seen.insert(site)).collect()
     }
 
+    /// Sites of output projections.
+    pub fn outputs(&self, graph: &Graph) -> Vec<SiteId> {
+        let all: BTreeSet<SiteId> = graph.projections().into_iter().map(|projection| projection.site).collect();
+        self.sites(graph).into_iter().filter(|site| all.contains(site)).collect()
+    }
+
     /// All sites below the selection.
     fn sites(&self, graph: &Graph) -> Vec<SiteId> {
         let below = self.nodes.iter().flat_map(|&node| graph.tree.below(node));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Checker;
 use super::select::Selected;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::{AxisId, Graph, Role};
+use crate::graph::{AxisId, Graph, Role, SiteId};
 use crate::pass::{NOUNS, Noun, NounKind, Target};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -15,7 +15,8 @@ impl Checker<'_> {
     pub(super) fn target(&mut self, graph: &Graph, noun: &ast::Noun, selected: &Selected) -> Option<Target> {
         let known = self.noun(&noun.name)?;
         let result = match known.kind {
-            NounKind::Weights => self.weights(graph, noun, known, selected),
+            NounKind::Weights => self.weights(graph, noun, known, selected, &selected.matrices(graph)),
+            NounKind::Outputs => self.weights(graph, noun, known, selected, &selected.outputs(graph)),
             NounKind::Elements(roles) => self.elements(graph, noun, known, roles, selected),
         };
         result.map_err(|diagnostic| self.report(diagnostic)).ok()
@@ -27,17 +28,17 @@ impl Checker<'_> {
         noun: &ast::Noun,
         known: &'static Noun,
         selected: &Selected,
+        sites: &[SiteId],
     ) -> Result<Target, Diagnostic> {
         if let Some(indices) = &noun.indices {
-            let message = "weights have no numbers; say where they are with `of`";
+            let message = format!("{} have no numbers; say where they are with `of`", known.name);
             return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, indices.span, message));
         }
-        let sites = selected.matrices(graph);
         if sites.is_empty() {
-            let message = format!("no weights in `{}`", self.sources.text(selected.span));
+            let message = format!("no {} in `{}`", known.name, self.sources.text(selected.span));
             return Err(Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message).help(known.doc));
         }
-        let sites = sites.into_iter().map(|site| graph.tree.path(graph.sites[site].node)).collect();
+        let sites = sites.iter().map(|&site| graph.tree.path(graph.sites[site].node)).collect();
         Ok(Target { noun: known, span: noun.span, indices: None, axes: Vec::new(), sites, group: 1 })
     }
 

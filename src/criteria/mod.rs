@@ -2,10 +2,13 @@
 
 pub mod activation;
 pub mod asvd;
+pub mod bias_compensation;
 pub mod block_influence;
 pub mod fisher;
 pub mod lamp;
+pub mod least_squares;
 pub mod magnitude;
+pub mod mask_tuning;
 pub mod optin;
 pub mod random;
 pub mod sparsegpt;
@@ -31,4 +34,7 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &svd::SPEC,
     &asvd::SPEC,
     &svd_llm::SPEC,
+    &least_squares::SPEC,
+    &mask_tuning::SPEC,
+    &bias_compensation::SPEC,
 ];

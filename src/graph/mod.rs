@@ -16,6 +16,7 @@ mod layout;
 mod op;
 mod param;
 mod places;
+mod projections;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub use layout::Factors;
 pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling};
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
+pub use projections::Projection;
 pub use shared::Shared;
 pub use tree::{Node, NodeId, Tree};
 

@@ -19,7 +19,6 @@ use crate::runtime::op::{Host, tensor};
 use crate::runtime::{Edit, Failure, Loaded, Matrix, Model, Segment, Value, Watch};
 use crate::tensor::svd::{Factors, factor_whitened};
 use crate::tensor::whitening::Whitening;
-use crate::weights::Version;
 
 /// What a weight is multiplied with before it is taken apart.
 pub trait Whiten: Debug + Send + Sync {
@@ -105,7 +104,7 @@ impl Work for FactorOnData {
         let room = Room::new(at.room, specs.collect())?;
         let batches = read_batches(at, &self.data, None)?;
         let whiten = &*self.whiten;
-        let mut taking = TakingApart { version: at.version, sites, whiten, room: &room, seen: BTreeMap::new() };
+        let mut taking = TakingApart { sites, whiten, room: &room, seen: BTreeMap::new() };
         let model = Model::new(at.version);
         let last = model.last_block(&taking.sites.keys().copied().collect::<Vec<_>>());
         model.edit(&batches, &mut taking, last).map_err(Failure::told)?;
@@ -114,7 +113,6 @@ impl Work for FactorOnData {
 }
 
 struct TakingApart<'a> {
-    version: &'a Version,
     sites: BTreeMap<SiteId, (&'a str, usize)>,
     whiten: &'a dyn Whiten,
     room: &'a Room,

@@ -196,14 +196,20 @@ fn sums(statistic: Statistic, values: &[f32], width: usize) -> Vec<f64> {
     sums
 }
 
-/// Products in f32 over some hundred rows, their sums in f64.
+/// Products of each input with each: `X^T X`.
 pub(super) fn products(values: &[f32], width: usize) -> Vec<f64> {
+    products_with(values, width, values, width)
+}
+
+/// Products of each input with each of other values of the same rows, `X^T Y`: in f32 over some hundred rows, their sums in f64.
+pub(super) fn products_with(x: &[f32], width: usize, y: &[f32], other: usize) -> Vec<f64> {
     use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
-    let mut sums = vec![0.0f64; width * width];
-    let mut piece = vec![0.0f32; width * width];
-    for rows in values.chunks(PIECE * width.max(1)) {
-        let matrix = Matrix::rows(rows, rows.len() / width.max(1), width, width);
-        product((&mut piece, width), Into::Replace, 1.0, matrix.transposed(), matrix, Threads::All);
+    let mut sums = vec![0.0f64; width * other];
+    let mut piece = vec![0.0f32; width * other];
+    for (x, y) in x.chunks(PIECE * width.max(1)).zip(y.chunks(PIECE * other.max(1))) {
+        let left = Matrix::rows(x, x.len() / width.max(1), width, width);
+        let right = Matrix::rows(y, y.len() / other.max(1), other, other);
+        product((&mut piece, other), Into::Replace, 1.0, left.transposed(), right, Threads::All);
         sums.par_iter_mut().zip(piece.par_iter()).for_each(|(sum, it)| *sum += f64::from(*it));
     }
     sums

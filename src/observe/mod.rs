@@ -8,6 +8,7 @@ mod gradients;
 mod inputs;
 mod outputs;
 mod reconstruct;
+mod recover;
 mod room;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use factor::{FactorOnData, Whiten, factor_name};
 pub use gradients::{GateGradients, gate_gradients, no_logits};
 pub use inputs::{ObserveInputs, Statistic};
 pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};
+pub use recover::{RecoverOutputs, recovered_names};
 pub use reconstruct::ReconstructWeights;
 
 use crate::diagnostic::Diagnostic;

@@ -8,6 +8,7 @@ use super::argument::{Argument, Type, Wrong};
 use super::context::Context;
 use super::lowering::{Statistics, Work};
 use super::reader::Data;
+use super::recovery::Recovery;
 use super::registry::Registry;
 use super::spec::{CriterionSpec, bind_call};
 use super::value::{Value, ValueKind};
@@ -53,6 +54,11 @@ pub trait Criterion: Debug + Send + Sync {
 
     /// Work that takes weights apart by what comes through them; without, the weights alone decide.
     fn factorize(&self, _: &Factorizing<'_>) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// How output projections make up for what was taken out, if that is what it says.
+    fn recovery(&self) -> Option<Arc<dyn Recovery>> {
         None
     }
 
@@ -183,6 +189,12 @@ impl Scorer {
         }
     }
 
+    /// How output projections make up for what was taken out, if the criterion says that.
+    pub fn recovery(&self) -> Result<Arc<dyn Recovery>, Diagnostic> {
+        let found = self.criterion.recovery();
+        found.ok_or_else(|| self.unfit(format!("`{}` recovers nothing", self.spec.name)))
+    }
+
     fn cannot(&self, noun: &str) -> Diagnostic {
         self.unfit(format!("`{}` cannot score {noun}", self.spec.name))
     }
@@ -192,6 +204,7 @@ impl Scorer {
             (Some(_), _) => "it scores single weights",
             (_, Some(_)) => "it scores heads, neurons and other units",
             (None, None) if self.criterion.decomposes() => "it takes matrices apart, for `factorize`",
+            (None, None) if self.criterion.recovery().is_some() => "it fits outputs anew, for `recover`",
             (None, None) => "it scores nothing by itself",
         };
         Diagnostic::at(&codes::CANNOT_SCORE, self.value.span, message).help(scores)

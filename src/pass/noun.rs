@@ -14,6 +14,8 @@ pub struct Noun {
 pub enum NounKind {
     /// The matrices of linear and convolution operations.
     Weights,
+    /// The output projections of attention and feed-forward: what they add to the stream.
+    Outputs,
     /// Elements of axes of these roles.
     Elements(&'static [Role]),
 }
@@ -24,6 +26,11 @@ pub static NOUNS: &[Noun] = &[
         name: "weights",
         doc: "the matrices of linear and convolution operations: no norms, no biases, embeddings only where named",
         kind: NounKind::Weights,
+    },
+    Noun {
+        name: "outputs",
+        doc: "what attention and feed-forward add to the stream: their output projections, with biases",
+        kind: NounKind::Outputs,
     },
     Noun {
         name: "heads",

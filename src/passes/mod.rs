@@ -5,10 +5,11 @@ pub mod densify;
 pub mod drop;
 pub mod factorize;
 pub mod prune;
+pub mod recover;
 pub mod sparsify;
 
 use crate::pass::PassSpec;
 
 /// Every pass there is, in the order of the manual.
 pub static PASSES: &[&PassSpec] =
-    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &factorize::SPEC, &cast::SPEC, &densify::SPEC];
+    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &factorize::SPEC, &recover::SPEC, &cast::SPEC, &densify::SPEC];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
-use super::interpret::{Running, TurnsOf, Values};
+use super::interpret::{Running, TurnsOf, Value, Values};
 use super::rows::Batch;
 use super::watch::{Gates, Watch};
 use super::weights::Loaded;
@@ -73,18 +73,22 @@ impl<'a> Model<'a> {
         let end = last_edited.map_or(self.segments.len(), |block| {
             self.segments.iter().position(|segment| segment.block == Some(block)).map_or(0, |at| at + 1)
         });
-        let mut flowing: Vec<Values> = batches.iter().map(|_| Values::new()).collect();
-        for segment in &self.segments[..end] {
-            let mut weights = Loaded::read(self.version, &segment.sites)?;
-            let before = flowing.clone();
-            self.pass(segment, &weights, batches, &Gates::default(), watch.as_watch(), &mut flowing)?;
-            if segment.block.is_some() && watch.edit(segment, &mut weights)? {
-                flowing = before;
-                let blind = &mut super::watch::Blind;
-                self.pass(segment, &weights, batches, &Gates::default(), blind, &mut flowing)?;
+        let mut walk = self.walk(batches);
+        while walk.at < end {
+            let segment = &self.segments[walk.at];
+            let mut weights = walk.weights()?;
+            let after = walk.look(&weights, watch.as_watch())?;
+            match segment.block.is_some() && watch.edit(segment, &mut weights)? {
+                true => walk.advance(&weights)?,
+                false => walk.go(after),
             }
         }
         Ok(())
+    }
+
+    /// A way through the model, segment by segment.
+    pub fn walk<'m>(&'m self, batches: &'m [Batch]) -> Walk<'m> {
+        Walk { model: self, batches, flowing: batches.iter().map(|_| Values::new()).collect(), at: 0 }
     }
 
     /// All batches through one segment.
@@ -159,6 +163,62 @@ impl<'a> Model<'a> {
         for segment in &self.segments {
             self.pass(segment, weights, std::slice::from_ref(batch), gates, watch, &mut flowing)?;
         }
+        Ok(())
+    }
+}
+
+/// A model on its way, with the values of all batches in front of a segment. A segment can be looked at again and again, with
+/// other weights, before the way goes on.
+pub struct Walk<'m> {
+    model: &'m Model<'m>,
+    batches: &'m [Batch],
+    flowing: Vec<Values>,
+    at: usize,
+}
+
+impl<'m> Walk<'m> {
+    /// The segment that comes next; none at the end.
+    pub fn segment(&self) -> Option<&'m Segment> {
+        self.model.segments.get(self.at)
+    }
+
+    /// The weights of the next segment.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn weights(&self) -> Result<Loaded, Failure> {
+        Loaded::read(self.model.version, &self.model.segments[self.at].sites)
+    }
+
+    /// The value of an operation of an earlier segment, of a batch.
+    pub fn value(&self, batch: usize, op: OpId) -> Option<&Value> {
+        self.flowing[batch].get(&op)
+    }
+
+    /// What the next segment makes of the values, without going on.
+    ///
+    /// # Errors
+    /// Where an input does not fit the model.
+    pub fn look(&self, weights: &Loaded, watch: &mut dyn Watch) -> Result<Vec<Values>, Failure> {
+        let mut flowing = self.flowing.clone();
+        let segment = &self.model.segments[self.at];
+        self.model.pass(segment, weights, self.batches, &Gates::default(), watch, &mut flowing)?;
+        Ok(flowing)
+    }
+
+    /// Goes on with these values.
+    pub fn go(&mut self, flowing: Vec<Values>) {
+        self.flowing = flowing;
+        self.at += 1;
+    }
+
+    /// Goes through the next segment with these weights.
+    ///
+    /// # Errors
+    /// Where an input does not fit the model.
+    pub fn advance(&mut self, weights: &Loaded) -> Result<(), Failure> {
+        let after = self.look(weights, &mut super::watch::Blind)?;
+        self.go(after);
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ pub mod norm;
 pub mod obs;
 pub mod pattern;
 pub mod random;
+pub mod solve;
 pub mod svd;
 mod view;
 pub mod whitening;

@@ -5,10 +5,10 @@
 //! squared error of the output over the data is the sum of the squares of the values that were dropped (SVD-LLM,
 //! arXiv:2403.07378); a diagonal S weighs single inputs (ASVD, arXiv:2312.05821).
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{Mat, MatMut, Par};
+
+use super::solve::cholesky;
 
 /// An invertible matrix `S [inputs, inputs]`.
 #[derive(Debug, Clone)]
@@ -30,22 +30,9 @@ impl Whitening {
         let mut more = 0.0;
         while more < 1.0 {
             let own = |row: usize, column: usize| if row == column { more * mean } else { 0.0 };
-            let mut lower =
+            let damped =
                 Mat::from_fn(inputs, inputs, |row, column| products[row * inputs + column] + own(row, column));
-            let scratch = cholesky_in_place_scratch::<f64>(inputs, Par::Seq, Default::default());
-            let mut memory = MemBuffer::new(scratch);
-            let done = cholesky_in_place(
-                lower.as_mut(),
-                Default::default(),
-                Par::Seq,
-                MemStack::new(&mut memory),
-                Default::default(),
-            );
-            let whole = (0..inputs).all(|at| lower[(at, at)].is_finite() && lower[(at, at)] > 0.0);
-            if done.is_ok() && whole {
-                for column in 0..inputs {
-                    (0..column).for_each(|row| lower[(row, column)] = 0.0);
-                }
+            if let Some(lower) = cholesky(damped) {
                 return Some(Self::Lower(lower));
             }
             more = (more * 10.0).max(FIRST);
@@ -84,17 +71,13 @@ impl Whitening {
                 rows.iter_mut().zip(scales.iter().cycle()).for_each(|(value, scale)| *value /= scale);
             }
             Self::Lower(lower) => {
-                // x S = v is S^T x^T = v^T, an upper triangle: solved as a lower one, read backwards.
-                let columns = MatMut::from_column_major_slice_mut(rows, inputs, rows_of(rows.len(), inputs));
-                let turned = lower.transpose().reverse_rows_and_cols();
-                solve_lower_triangular_in_place(turned, columns.reverse_rows_mut(), Par::Seq);
+                // x S = v is S^T x^T = v^T.
+                let count = rows.len() / inputs.max(1);
+                let columns = MatMut::from_column_major_slice_mut(rows, inputs, count);
+                solve_upper_triangular_in_place(lower.transpose(), columns, Par::Seq);
             }
         }
     }
-}
-
-fn rows_of(values: usize, inputs: usize) -> usize {
-    values / inputs.max(1)
 }
 
 #[cfg(test)]

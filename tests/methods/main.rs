@@ -11,6 +11,7 @@ mod golden;
 mod invariants;
 mod model;
 mod published;
+mod recovered;
 mod run;
 mod runtime;
 mod sparsify;

@@ -26,6 +26,7 @@ pub struct Outcome {
 pub fn run(model: &Model, steps: &str) -> Outcome {
     let (typed, found) = checked(model, steps);
     let typed = typed.unwrap_or_else(|| panic!("`{steps}`: {found:#?}"));
+    let input = model.version();
     let (mut version, mut remarks) = (model.version(), Vec::new());
     let rooms = tempfile::tempdir().expect("a directory for findings");
     let mut numbers = 0..;
@@ -36,7 +37,7 @@ pub fn run(model: &Model, steps: &str) -> Outcome {
             for work in &stage.work {
                 let room = rooms.path().join(format!("{}", numbers.next().unwrap_or(0)));
                 let at = Context::of(&version, &model.checkpoint.dir);
-                let at = Context { found: Findings::new(&findings), room: &room, ..at };
+                let at = Context { input: &input, found: Findings::new(&findings), room: &room, ..at };
                 let found = work.run(&at).expect("work is done");
                 remarks.extend(work.remarks(&version, &found));
                 findings.push(Arc::new(found));
