@@ -66,5 +66,5 @@ fn pytorch(python: &str, model: &Path, tokens: usize, windows: usize) -> Option<
     let numbers = [tokens, windows, (ROWS / tokens).max(1), threads].map(|number| number.to_string());
     let ran = Command::new(python).arg(script).arg(model).args(numbers).output().ok()?;
     let answer: serde_json::Value = serde_json::from_slice(&ran.stdout).ok()?;
-    answer.get("median seconds").or_else(|| answer.get("median"))?.as_f64()
+    answer["seconds"].as_f64()
 }

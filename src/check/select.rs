@@ -43,7 +43,8 @@ impl Selected {
 
     /// Sites of output projections.
     pub fn outputs(&self, graph: &Graph) -> Vec<SiteId> {
-        let all: BTreeSet<SiteId> = graph.projections().into_iter().map(|projection| projection.site).collect();
+        let all: BTreeSet<SiteId> =
+            graph.projections().into_iter().map(|projection| projection.site).collect();
         self.sites(graph).into_iter().filter(|site| all.contains(site)).collect()
     }
 

@@ -1,11 +1,13 @@
 //! `fisher`: what an element's absence does to the loss, to second order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
-use crate::observe::{axes, gate_gradients, read_batches};
-use crate::pass::{Context, Count, Criterion, Data, UnitScores};
+use crate::graph::Graph;
+use crate::observe::{RearrangeUnits, axes, gate_gradients, read_batches};
+use crate::pass::{Context, Count, Criterion, Data, UnitScores, Work};
 
 criterion! {
     /// The squared gradient of the loss by a gate on a head, neuron or group of heads, summed over the data: the diagonal of the
@@ -13,7 +15,9 @@ criterion! {
     ///
     /// A gate is a factor on what an element gives to the next operation; at 1 nothing is changed, at 0 the element is out. The
     /// loss is the cross entropy of the labels, or of the next tokens of a language model. With `batch` above 1 gradients of so
-    /// many consecutive samples are averaged before they are squared, as the paper's code does.
+    /// many consecutive samples are averaged before they are squared, as the paper's code does. With `rearrange` units
+    /// that go are exchanged for others of their axis where together they cost less: two whose gradients cancel out are better
+    /// gone than either alone.
     ///
     /// ```tamis
     /// data train = text("train.jsonl", label: "label", samples: 512)
@@ -29,13 +33,16 @@ criterion! {
         samples: Option<Count>,
         /// Samples whose gradients are averaged before they are squared.
         batch: Count = "1",
+        /// Whether what goes is chosen anew, axis by axis, by what units do together.
+        rearrange: bool = "false",
     }
 }
 
 impl Criterion for Fisher {
     fn describe(&self) -> String {
         let samples = self.samples.map_or_else(String::new, |Count(samples)| format!(", samples: {samples}"));
-        format!("fisher({}{samples}, batch: {})", self.data.reader.describe(), self.batch.0)
+        let rearrange = if self.rearrange { ", rearrange" } else { "" };
+        format!("fisher({}{samples}, batch: {}{rearrange})", self.data.reader.describe(), self.batch.0)
     }
 
     fn data(&self) -> Vec<Data> {
@@ -44,6 +51,12 @@ impl Criterion for Fisher {
 
     fn units(&self) -> Option<&dyn UnitScores> {
         Some(self)
+    }
+
+    fn choose_anew(&self, graph: &Graph, axes: &[String]) -> Option<Arc<dyn Work>> {
+        let samples = self.samples.map(|Count(samples)| samples);
+        let work = || RearrangeUnits::new(graph, self.data.clone(), samples, self.batch.0.max(1), axes);
+        self.rearrange.then(|| Arc::new(work()) as Arc<dyn Work>)
     }
 }
 

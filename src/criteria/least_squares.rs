@@ -67,9 +67,11 @@ impl Recovery for LeastSquares {
             return Ok(true);
         }
         let own = |row: usize, column: usize| if row == column { self.ridge.0 * mean } else { 0.0 };
-        let gram = Mat::from_fn(inputs, inputs, |row, column| seen.gram[row * inputs + column] + own(row, column));
+        let gram =
+            Mat::from_fn(inputs, inputs, |row, column| seen.gram[row * inputs + column] + own(row, column));
         let cross = Mat::from_fn(inputs, out, |row, column| seen.cross[row * out + column]);
-        let change = solve(gram, cross).ok_or("the products of its inputs cannot be inverted: a larger `ridge` may help")?;
+        let change = solve(gram, cross)
+            .ok_or("the products of its inputs cannot be inverted: a larger `ridge` may help")?;
         for (at, weight) in projection.weight.iter_mut().enumerate() {
             *weight = (f64::from(*weight) + change[(at % inputs, at / inputs)]) as f32;
         }

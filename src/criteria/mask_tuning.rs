@@ -99,7 +99,8 @@ fn equations(seen: &Equations, projection: &Projected) -> (Mat<f64>, Mat<f64>) {
     let products = weight.transpose() * &weight;
     let units = inputs / width;
     let intercept = usize::from(width > 1 && projection.bias.is_some());
-    let sum = |unit: usize, of: &dyn Fn(usize) -> f64| (unit * width..(unit + 1) * width).map(of).sum::<f64>();
+    let sum =
+        |unit: usize, of: &dyn Fn(usize) -> f64| (unit * width..(unit + 1) * width).map(of).sum::<f64>();
     // What input j adds to all outputs and rows together.
     let total = |j: usize| seen.inputs[j] * (0..out).map(|o| weight[(o, j)]).sum::<f64>();
     let normal = Mat::from_fn(units + intercept, units + intercept, |row, column| {

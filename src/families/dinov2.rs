@@ -19,7 +19,8 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
         return Err(config.field_error("use_swiglu_ffn", message));
     }
     if is_class(config, "ForImageClassification") {
-        let message = "the head of `Dinov2ForImageClassification` is not supported: the backbone, `Dinov2Model`, is";
+        let message =
+            "the head of `Dinov2ForImageClassification` is not supported: the backbone, `Dinov2Model`, is";
         return Err(config.field_error("architectures", message));
     }
     let hidden = size(config, "hidden_size")?;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use smallvec::{SmallVec, smallvec};
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use super::arena::Id;
 use super::tree::NodeId;

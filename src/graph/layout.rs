@@ -76,9 +76,10 @@ impl Graph {
         (outs, ins)
     }
 
-    /// The dims of a view as a matrix: outputs, inputs. A vector is a column.
+    /// The dims of a view as a matrix: outputs, inputs. A vector is a column; a table `[1, rows, hidden]` is of its rows.
     pub fn matrix_dims(&self, view: &View, transposed: bool) -> (Dim, Dim) {
         let dims = self.free_dims(view);
+        let dims = &dims[ones(&dims)..];
         let joined = |dims: &[Dim]| Dim::new(dims.iter().flat_map(|dim| dim.0.iter().copied()));
         match dims.split_first() {
             None => (Dim::default(), Dim::default()),
@@ -109,7 +110,7 @@ impl Graph {
         let dims = self.free_dims(view);
         // A dim's elements lie as far apart as those of its innermost axis.
         let mut steps = self.free_strides(view, &strides);
-        let first = steps.next().unwrap_or(1);
+        let first = steps.nth(ones(&dims)).unwrap_or(1);
         let rest = steps.last().unwrap_or(1);
         let (out, ins) = self.matrix_dims(view, transposed);
         let turned = transposed && dims.len() > 1;
@@ -149,6 +150,12 @@ impl Graph {
         let carries = |param: &Param| param.dims.iter().any(|dim| dim.contains(axis));
         self.params.iter().filter(|(_, param)| carries(param)).map(|(id, _)| id).collect()
     }
+}
+
+/// Dims of extent 1 in front of a matrix.
+fn ones(dims: &[Dim]) -> usize {
+    let leading = dims.iter().take_while(|dim| dim.0.is_empty()).count();
+    leading.min(dims.len().saturating_sub(2))
 }
 
 /// The axes of all dims.

@@ -13,6 +13,7 @@ mod cost;
 mod export;
 mod inspect;
 mod layout;
+mod live;
 mod op;
 mod param;
 mod places;

@@ -10,7 +10,9 @@ mod latency;
 mod loss;
 mod macs;
 mod params;
+mod peak_memory;
 mod perplexity;
+mod probe;
 mod zeros;
 
 use crate::pass::MeasureSpec;
@@ -28,5 +30,7 @@ pub static MEASURES: &[&MeasureSpec] = &[
     &cosine::SPEC,
     &agreement::SPEC,
     &kl::SPEC,
+    &probe::SPEC,
     &latency::SPEC,
+    &peak_memory::SPEC,
 ];

@@ -22,6 +22,52 @@ pub struct GateGradients {
     pub samples: usize,
 }
 
+/// Calls `each` with an axis, the gradients of its elements summed over `batch` consecutive samples, and how many these are: the
+/// last ones may be fewer. How many samples there were in all.
+///
+/// # Errors
+/// As [`gate_gradients`].
+pub fn each_gradient(
+    at: &Context<'_>,
+    data: &Data,
+    batches: &[Batch],
+    axes: &[AxisId],
+    batch: usize,
+    each: &mut dyn FnMut(AxisId, &[f64], usize),
+) -> Result<usize, Diagnostic> {
+    let graph = &at.version.graph;
+    let model = Model::new(at.version);
+    let weights = model.load().map_err(Failure::told)?;
+    let mut open: Vec<Vec<f64>> = axes.iter().map(|&axis| vec![0.0; graph.extent(axis).max]).collect();
+    let (mut in_open, mut samples) = (0, 0);
+    let mut close = |open: &mut [Vec<f64>], samples: usize| {
+        for (&axis, open) in axes.iter().zip(open) {
+            each(axis, open, samples);
+            open.fill(0.0);
+        }
+    };
+    for part in batches {
+        let gradients = of_batch(&model, &weights, data, part, axes).map_err(Failure::told)?;
+        for sample in 0..part.samples() {
+            for (at, gradients) in gradients.iter().enumerate() {
+                let extent = open[at].len();
+                let of_sample = &gradients[sample * extent..][..extent];
+                open[at].iter_mut().zip(of_sample).for_each(|(sum, it)| *sum += f64::from(*it));
+            }
+            in_open += 1;
+            if in_open == batch {
+                close(&mut open, in_open);
+                in_open = 0;
+            }
+        }
+        samples += part.samples();
+    }
+    if in_open > 0 {
+        close(&mut open, in_open);
+    }
+    Ok(samples)
+}
+
 /// Gradients of the cross entropy of each sample by a gate on each element of some axes, all gates being 1.
 ///
 /// Every sample has gates of its own, so that one backward pass gives the gradients of all samples of a batch. `batch` many
@@ -36,43 +82,14 @@ pub fn gate_gradients(
     axes: &[AxisId],
     batch: usize,
 ) -> Result<GateGradients, Diagnostic> {
-    let graph = &at.version.graph;
-    let model = Model::new(at.version);
-    let weights = model.load().map_err(Failure::told)?;
     let mut found = GateGradients::default();
-    let mut open: Vec<Vec<f64>> = axes.iter().map(|&axis| vec![0.0; graph.extent(axis).max]).collect();
-    let mut in_open = 0;
-    for part in batches {
-        let gradients = of_batch(&model, &weights, data, part, axes).map_err(Failure::told)?;
-        for sample in 0..part.samples() {
-            for (at, gradients) in gradients.iter().enumerate() {
-                let extent = open[at].len();
-                let of_sample = &gradients[sample * extent..][..extent];
-                open[at].iter_mut().zip(of_sample).for_each(|(sum, it)| *sum += f64::from(*it));
-            }
-            in_open += 1;
-            if in_open == batch {
-                close(&mut found, axes, &mut open, in_open);
-                in_open = 0;
-            }
-        }
-        found.samples += part.samples();
-    }
-    if in_open > 0 {
-        close(&mut found, axes, &mut open, in_open);
-    }
+    found.samples = each_gradient(at, data, batches, axes, batch, &mut |axis, gradients, samples| {
+        let sums = found.sums.entry(axis).or_insert_with(|| vec![0.0; gradients.len()]);
+        sums.iter_mut().zip(gradients).for_each(|(sum, it)| *sum += it);
+        let squares = found.squares.entry(axis).or_insert_with(|| vec![0.0; gradients.len()]);
+        squares.iter_mut().zip(gradients).for_each(|(sum, it)| *sum += (it / samples as f64).powi(2));
+    })?;
     Ok(found)
-}
-
-/// Adds what was summed over some samples to the sums and, squared, to the squares.
-fn close(found: &mut GateGradients, axes: &[AxisId], open: &mut [Vec<f64>], samples: usize) {
-    for (axis, open) in axes.iter().zip(open) {
-        let sums = found.sums.entry(*axis).or_insert_with(|| vec![0.0; open.len()]);
-        sums.iter_mut().zip(&*open).for_each(|(sum, it)| *sum += it);
-        let squares = found.squares.entry(*axis).or_insert_with(|| vec![0.0; open.len()]);
-        squares.iter_mut().zip(&*open).for_each(|(sum, it)| *sum += (it / samples as f64).powi(2));
-        open.fill(0.0);
-    }
 }
 
 /// For each axis the gradients of each sample, `[samples, extent]`.

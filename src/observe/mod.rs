@@ -4,9 +4,11 @@
 //! gradient reaches a gate stands here, once.
 
 mod factor;
+mod features;
 mod gradients;
 mod inputs;
 mod outputs;
+mod rearrange;
 mod reconstruct;
 mod recover;
 mod room;
@@ -14,11 +16,13 @@ mod room;
 use std::collections::BTreeMap;
 
 pub use factor::{FactorOnData, Whiten, factor_name};
-pub use gradients::{GateGradients, gate_gradients, no_logits};
+pub use features::{blank, features};
+pub use gradients::{GateGradients, each_gradient, gate_gradients, no_logits};
 pub use inputs::{ObserveInputs, Statistic};
 pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_once, scored};
-pub use recover::{RecoverOutputs, recovered_names};
+pub use rearrange::RearrangeUnits;
 pub use reconstruct::ReconstructWeights;
+pub use recover::{RecoverOutputs, recovered_names};
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{AxisId, Graph, Op, View};

@@ -195,7 +195,7 @@ impl<'a> Side<'a> {
 }
 
 /// Every batch through a model, its answers handed over and forgotten.
-fn answers(
+pub(super) fn answers(
     version: &Version,
     batches: &[Batch],
     mut each: impl FnMut(&Batch, &Outputs) -> Result<(), Diagnostic>,

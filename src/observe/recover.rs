@@ -84,7 +84,9 @@ impl Work for RecoverOutputs {
             lost: BTreeMap::new(),
             ended: false,
         };
-        beside.run(before.walk(&batches), after.walk(&batches), &asked.collect::<Vec<_>>()).map_err(Failure::told)?;
+        beside
+            .run(before.walk(&batches), after.walk(&batches), &asked.collect::<Vec<_>>())
+            .map_err(Failure::told)?;
         let lost = beside.lost;
         room.finish(lost)
     }
@@ -135,7 +137,12 @@ struct Beside<'a> {
 }
 
 impl Beside<'_> {
-    fn run(&mut self, mut before: Walk<'_>, mut after: Walk<'_>, asked: &[Projection]) -> Result<(), Failure> {
+    fn run(
+        &mut self,
+        mut before: Walk<'_>,
+        mut after: Walk<'_>,
+        asked: &[Projection],
+    ) -> Result<(), Failure> {
         let mut left = asked.len();
         while let Some(segment) = after.segment().filter(|_| left > 0) {
             let weights = after.weights()?;
@@ -194,7 +201,9 @@ impl Beside<'_> {
     ) -> Result<(), Failure> {
         let graph = &self.version.graph;
         let of_site = weights.get(site);
-        let Matrix::Dense(matrix) = &of_site.matrix else { unreachable!("the pass refuses factored weights") };
+        let Matrix::Dense(matrix) = &of_site.matrix else {
+            unreachable!("the pass refuses factored weights")
+        };
         let (out, inputs) = matrix.dims2()?;
         let bias = of_site.bias.as_ref().map(|bias| Ok::<_, Failure>(Host::of(bias)?.values().to_vec()));
         let was = Projected {
@@ -358,7 +367,8 @@ fn column_sums(values: &[f32], width: usize) -> Vec<f64> {
 /// The sum of squares of what is missing after a projection was changed.
 fn remaining(seen: &Equations, was: &Projected, is: &Projected) -> f64 {
     let (out, inputs) = (is.out, is.inputs);
-    let change = |o: usize, i: usize| f64::from(is.weight[o * inputs + i]) - f64::from(was.weight[o * inputs + i]);
+    let change =
+        |o: usize, i: usize| f64::from(is.weight[o * inputs + i]) - f64::from(was.weight[o * inputs + i]);
     let change = Mat::from_fn(out, inputs, change);
     let gram = Mat::from_fn(inputs, inputs, |row, column| seen.gram[row * inputs + column]);
     let through = &change * &gram;

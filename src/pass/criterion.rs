@@ -47,6 +47,11 @@ pub trait Criterion: Debug + Send + Sync {
         None
     }
 
+    /// Work that, once elements are chosen by their scores, exchanges some for others of their axis, if that is to be done.
+    fn choose_anew(&self, _: &Graph, _axes: &[String]) -> Option<Arc<dyn Work>> {
+        None
+    }
+
     /// Whether it takes matrices apart, as `factorize` asks for.
     fn decomposes(&self) -> bool {
         false

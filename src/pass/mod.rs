@@ -26,7 +26,9 @@ use std::fmt::Debug;
 pub use amount::{Budget, BudgetAmount, CostMeasure};
 pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
 pub use context::{Context, Findings, is_causal};
-pub use criterion::{Asked, Factorizing, Criterion, ElementScores, Masking, Reconstructing, Scorer, UnitScores};
+pub use criterion::{
+    Asked, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
+};
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
 pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Statistics, Work, WorkKind};
 pub use measure::{Measure, MeasureSpec, Unit};

@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Extent, Graph, SiteId, SiteKind};
-use crate::pass::{Budget, CostBound, Criterion, Factorizing, Lowering, Pass, Scorer, Stage, StepScope, Work};
+use crate::pass;
+use crate::pass::{
+    Budget, CostBound, Criterion, Factorizing, Lowering, Pass, Scorer, Stage, StepScope, Work,
+};
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::svd::{break_even_rank, rank_for_share};
-use crate::pass;
 use amount::Amount;
 use rewrite::{FactorWeights, Rank};
 use select::SelectRanks;
@@ -65,7 +67,9 @@ impl Pass for Factorize {
         let work = self.work(step, method, &ranks)?;
         let stages = match ranks.is_empty() {
             true => Vec::new(),
-            false => vec![Stage { work, rewrite: Arc::new(FactorWeights { ranks, method: method.describe() }) }],
+            false => {
+                vec![Stage { work, rewrite: Arc::new(FactorWeights { ranks, method: method.describe() }) }]
+            }
         };
         Ok(Lowering { stages, bound, notes })
     }
@@ -86,7 +90,8 @@ impl Factorize {
         let asked = Factorizing { graph: step.graph, ranks: &ranks.iter().map(exact).collect() };
         match (self.amount, method.factorize(&asked)) {
             (Amount::Energy(_), Some(_)) => {
-                let message = format!("`{}` takes a rank or a budget, no share of the energy", self.method.spec.name);
+                let message =
+                    format!("`{}` takes a rank or a budget, no share of the energy", self.method.spec.name);
                 Err(step
                     .at(ClauseKind::To, &codes::CONFLICTING_CLAUSES, message)
                     .help("write `to 80% params`, or `by svd` for the energy of the weights"))
@@ -157,7 +162,9 @@ fn obstacle(graph: &Graph, site: SiteId) -> Option<String> {
     let tensor = || graph.params[view.param].name.resolve();
     match it.kind {
         SiteKind::Conv => Some("a convolution".into()),
-        SiteKind::Embedding | SiteKind::Norm | SiteKind::Scale | SiteKind::Token => Some("no linear weight".into()),
+        SiteKind::Embedding | SiteKind::Norm | SiteKind::Scale | SiteKind::Token => {
+            Some("no linear weight".into())
+        }
         SiteKind::Linear if it.views().count() > 1 + usize::from(it.bias.is_some()) => {
             Some("factored already".into())
         }

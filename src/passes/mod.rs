@@ -11,5 +11,12 @@ pub mod sparsify;
 use crate::pass::PassSpec;
 
 /// Every pass there is, in the order of the manual.
-pub static PASSES: &[&PassSpec] =
-    &[&prune::SPEC, &drop::SPEC, &sparsify::SPEC, &factorize::SPEC, &recover::SPEC, &cast::SPEC, &densify::SPEC];
+pub static PASSES: &[&PassSpec] = &[
+    &prune::SPEC,
+    &drop::SPEC,
+    &sparsify::SPEC,
+    &factorize::SPEC,
+    &recover::SPEC,
+    &cast::SPEC,
+    &densify::SPEC,
+];

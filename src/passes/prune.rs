@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Extent, Graph, Op, Role};
 use crate::pass::elements::{Choice, ChooseElements, KeepElements, Limits, ScoreElements, Stay, cost_with};
-use crate::pass::{Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target};
+use crate::pass::{
+    Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Work,
+};
 use crate::syntax::ast::ClauseKind;
 use crate::{choice, pass};
 
@@ -185,8 +187,10 @@ impl Prune {
             notes.push(Diagnostic::at(&codes::NO_EFFECT, step.verb, message));
         }
         let criterion = Arc::clone(&self.criterion.criterion);
+        let anew = criterion.choose_anew(step.graph, &step.axes());
         let score = ScoreElements::new(step.graph, criterion, step.axes());
-        let work = vec![Arc::new(score) as _, Arc::new(ChooseElements { choice }) as _];
+        let mut work: Vec<Arc<dyn Work>> = vec![Arc::new(score), Arc::new(ChooseElements { choice })];
+        work.extend(anew);
         let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
         Ok(Lowering { stages, bound, notes })
     }

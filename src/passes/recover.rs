@@ -13,9 +13,7 @@ use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, SiteId, Weight};
 use crate::observe::{RecoverOutputs, recovered_names};
 use crate::pass;
-use crate::pass::{
-    Finding, Findings, Lowering, Pass, Recovery, Rewrite, Scorer, Stage, StepScope,
-};
+use crate::pass::{Finding, Findings, Lowering, Pass, Recovery, Rewrite, Scorer, Stage, StepScope};
 use crate::syntax::ast::ClauseKind;
 use crate::weights::{Expr, Version};
 

@@ -145,7 +145,7 @@ impl Running<'_> {
 
     fn positions(&self, site: SiteId, offset: usize, x: &Value) -> Result<Value, Failure> {
         // A table of pictures' positions is stored with a dim of 1 in front.
-        let table = self.table(site).reshape(((), x.tensor.dims()[1]))?;
+        let table = self.table(site);
         let (most, positions) = (table.dims()[0] - offset, x.rows.positions());
         if let Some(&position) = positions.iter().find(|&&position| position >= most) {
             return Err(Failure::TooLong { tokens: position + 1, positions: most });
@@ -166,10 +166,11 @@ impl Running<'_> {
         let Inputs::Pixels { shape: [_, height, width], .. } = &self.batch.inputs else {
             unreachable!("readers give what the graph takes")
         };
-        let mut table = self.table(site).reshape(((), x.tensor.dims()[1]))?;
+        let mut table = self.table(site);
         let patches = [height / patch[0], width / patch[1]];
         if patches != grid {
-            let weights = op::tensor(grid::weights(grid, patches), (patches[0] * patches[1], grid[0] * grid[1]))?;
+            let weights =
+                op::tensor(grid::weights(grid, patches), (patches[0] * patches[1], grid[0] * grid[1]))?;
             let front = table.narrow(0, 0, 1)?;
             let rows = table.narrow(0, 1, grid[0] * grid[1])?.t()?.contiguous()?;
             table = Tensor::cat(&[front, op::linear(&weights, &rows, None)?], 0)?;
@@ -200,7 +201,7 @@ impl Running<'_> {
             .graph
             .operands(id)
             .iter()
-            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or(Dim::default()))
+            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or_default())
             .collect();
         let innermost = |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
         let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));

@@ -30,8 +30,9 @@ impl Whitening {
         let mut more = 0.0;
         while more < 1.0 {
             let own = |row: usize, column: usize| if row == column { more * mean } else { 0.0 };
-            let damped =
-                Mat::from_fn(inputs, inputs, |row, column| products[row * inputs + column] + own(row, column));
+            let damped = Mat::from_fn(inputs, inputs, |row, column| {
+                products[row * inputs + column] + own(row, column)
+            });
             if let Some(lower) = cholesky(damped) {
                 return Some(Self::Lower(lower));
             }
@@ -49,7 +50,8 @@ impl Whitening {
             }
             Self::Lower(lower) => {
                 let out = matrix.len() / inputs.max(1);
-                let weights = Mat::from_fn(out, inputs, |row, column| f64::from(matrix[row * inputs + column]));
+                let weights =
+                    Mat::from_fn(out, inputs, |row, column| f64::from(matrix[row * inputs + column]));
                 let mut product = Mat::<f64>::zeros(out, inputs);
                 faer::linalg::matmul::matmul(
                     product.as_mut(),

@@ -7,6 +7,7 @@ mod data;
 mod full_disk;
 mod hostile;
 mod models;
+mod papers;
 mod program;
 mod recipes;
 mod runs;

@@ -94,7 +94,8 @@ fn pictures(of: &Json, golden: &Json) -> Vec<Pixels> {
         Pixels { channels: 3, height: size, width: size, values: (0..3 * size * size).map(at).collect() }
     };
     let Some(file) = of.get("file") else {
-        let wave = |c: usize, y: usize, x: usize| (0.01 * (c as f64 + 1.0) * x as f64 + 0.02 * y as f64).sin();
+        let wave =
+            |c: usize, y: usize, x: usize| (0.01 * (c as f64 + 1.0) * x as f64 + 0.02 * y as f64).sin();
         return vec![pixels(&|c, y, x| wave(c, y, x) as f32)];
     };
     let mut bytes = Vec::new();

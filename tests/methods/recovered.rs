@@ -83,7 +83,8 @@ fn outputs_are_fitted_as_in_pytorch() {
         near(&[trained.loss(&done.version)], &[float(&of["loss"])], 1e-3, name);
     }
     let row = &golden["least squares"]["layers[0].attention.output"]["first row"];
-    let done = trained.run(&format!("{steps}recover outputs of layers[0] by least_squares(calib, ridge: 0.0001%)"));
+    let done =
+        trained.run(&format!("{steps}recover outputs of layers[0] by least_squares(calib, ridge: 0.0001%)"));
     let found = done.matrix("layers[0].attention.output");
     let found: Vec<f64> = found[..floats(row).len()].iter().map(|it| f64::from(*it)).collect();
     near(&found, &floats(row), 1e-2, "the first row");
@@ -97,7 +98,8 @@ fn recovery_brings_answers_back() {
     let ways = ["bias_compensation(calib)", "mask_tuning(calib)", "least_squares(calib)"];
     let mut last = divergence(&trained, &trained.run(&steps));
     for way in ways {
-        let found = divergence(&trained, &trained.run(&format!("{steps}recover outputs of layers[*] by {way}")));
+        let found =
+            divergence(&trained, &trained.run(&format!("{steps}recover outputs of layers[*] by {way}")));
         assert!(found < 0.8 * last, "{way}: {found}, before {last}");
         last = found;
     }
@@ -118,4 +120,24 @@ fn what_is_whole_stays_as_it_is() {
     let whole = llama.run(&format!("{WIDE}recover outputs of layers[*] by least_squares(calib)"));
     let path = "layers[1].mlp.down";
     assert_eq!(whole.matrix(path), llama.run(WIDE).matrix(path));
+}
+
+/// The units that go are those that the reference exchanged, of gradients of single samples: f32 against f64, and nothing is near
+/// a tie.
+#[test]
+fn units_are_exchanged_as_in_pytorch() {
+    let trained = open("bert-eras");
+    let graph = &trained.model.graph;
+    let golden = &trained.golden["repaired"]["rearranged"];
+    for path in keys(golden) {
+        let axis = graph.places().axis(&path).expect("an axis of that path");
+        let goes: Vec<usize> = floats(&golden[&path]["out"]).into_iter().map(|it| it as usize).collect();
+        let stays: Vec<usize> = (0..graph.extent(axis).max).filter(|unit| !goes.contains(unit)).collect();
+        let (place, noun) = path.rsplit_once('.').expect("an axis is somewhere");
+        let keep = stays.len();
+        let done = trained.run(&format!(
+            "prune {noun} of {place} by fisher(calib, rearrange: true) keep {keep} with {{ multiple: 1 }}"
+        ));
+        assert_eq!(done.version.kept(axis), Some(&stays[..]), "{path}");
+    }
 }

@@ -31,7 +31,7 @@ impl Builder<'_> {
 
     /// The innermost dim of a value: its features.
     pub fn features(&self, value: Value) -> Dim {
-        self.dims(value).last().cloned().unwrap_or(Dim::default())
+        self.dims(value).last().cloned().unwrap_or_default()
     }
 
     fn with_features(&self, value: Value, features: Dim) -> Vec<Dim> {

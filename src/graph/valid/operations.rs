@@ -73,7 +73,7 @@ impl Graph {
     fn ins(&self, site: SiteId) -> Dim {
         match &self.sites[site].weight {
             Weight::Dense(view) | Weight::Factored { right: view, .. } => {
-                self.free_dims(view).pop().unwrap_or(Dim::default())
+                self.free_dims(view).pop().unwrap_or_default()
             }
         }
     }

@@ -115,7 +115,9 @@ impl Preparation {
         let Picture { height, width, values, .. } = picture;
         let wanted = match takes.map(|takes| takes.sides) {
             Some(Sides::Exactly(sides)) if sides != [height, width] => Some(("", sides)),
-            Some(Sides::AtLeast(sides)) if height < sides[0] || width < sides[1] => Some(("at least ", sides)),
+            Some(Sides::AtLeast(sides)) if height < sides[0] || width < sides[1] => {
+                Some(("at least ", sides))
+            }
             _ => None,
         };
         if let Some((least, [rows, columns])) = wanted {

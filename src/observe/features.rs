@@ -1,0 +1,57 @@
+//! What an encoder makes of samples, and samples that stand for any.
+
+use super::gradients::no_labels;
+use super::outputs::answers;
+use super::read_batches;
+use crate::diagnostic::{Diagnostic, codes};
+use crate::graph::{Graph, Op};
+use crate::pass::{Context, Data};
+use crate::runtime::op::Host;
+use crate::runtime::{Batch, Failure, Inputs, Rows};
+
+/// For each sample the mean of its last hidden states at unit length, and its label.
+///
+/// # Errors
+/// Where the model gives no hidden states, samples have no labels, or something cannot be read.
+pub fn features(at: &Context<'_>, data: &Data) -> Result<Vec<(Vec<f32>, usize)>, Diagnostic> {
+    let mut found = Vec::new();
+    answers(at.version, &read_batches(at, data, None)?, |batch, outputs| {
+        let labels: Option<Vec<usize>> = batch.labels.iter().copied().collect();
+        let labels = labels.ok_or_else(|| no_labels(data))?;
+        let hidden = outputs.hidden.as_ref().ok_or_else(|| {
+            Diagnostic::at(&codes::NO_LOSS, data.span, "the model gives no hidden states to be probed")
+        })?;
+        let read = || -> Result<Vec<f32>, Failure> {
+            let means = hidden.mean()?.tensor.contiguous()?;
+            Ok(Host::of(&means)?.values().to_vec())
+        };
+        let values = read().map_err(Failure::told)?;
+        let width = values.len() / labels.len().max(1);
+        for (row, label) in values.chunks_exact(width.max(1)).zip(labels) {
+            let length = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt().max(1e-12);
+            found.push((row.iter().map(|value| (f64::from(*value) / length) as f32).collect(), label));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// A batch of the size that the graph is for: of token 0, or of black pictures.
+pub fn blank(graph: &Graph, samples: usize) -> Batch {
+    let of = |op: &Op| {
+        let node = graph.ops.node_weights().find(|node| node.op == *op)?;
+        Some(node.value.iter().map(|dim| graph.dim_extent(dim)).collect::<Vec<_>>())
+    };
+    let inputs = match of(&Op::Pixels).as_deref() {
+        Some(&[channels, height, width]) => Inputs::Pixels {
+            values: vec![0.0; samples * channels * height * width],
+            shape: [channels, height, width],
+        },
+        _ => {
+            let tokens = of(&Op::TokenIds).and_then(|dims| dims.first().copied()).unwrap_or(1);
+            let rows = Rows::of(std::iter::repeat_n(tokens, samples));
+            Inputs::Tokens { ids: vec![0; samples * tokens], rows }
+        }
+    };
+    Batch { inputs, labels: vec![None; samples], first: 0 }
+}

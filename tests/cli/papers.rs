@@ -1,0 +1,65 @@
+//! The recipes of papers, each from its text to a saved model on a small trained one. Few samples are shown: what comes out is in
+//! `docs/results.md`, that it comes out is here.
+
+use std::path::Path;
+
+use crate::program::{Place, ran};
+
+/// Runs a recipe on few samples; its measures.
+fn run(name: &str, model: &str) -> Vec<f64> {
+    let place = Place::new();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text =
+        std::fs::read_to_string(repository.join(format!("recipes/papers/{name}.tamis"))).expect("a recipe");
+    place.write("x.tamis", text.replace("tests/models/", "models/"));
+    let mut arguments = vec!["run", "x.tamis", "--no-cache"];
+    if text.contains("param samples") {
+        arguments.extend(["--set", "samples=16"]);
+    }
+    let model = format!("models/{model}");
+    if !text.contains("model input =") {
+        arguments.extend(["--model", &model]);
+    }
+    let ran = ran(place.command(&arguments).output().expect("the program starts"));
+    assert_eq!(ran.code, Some(0), "{name}: {}", ran.stderr);
+    let report: serde_json::Value =
+        serde_json::from_str(&place.read(&format!("out/{name}/report.json"))).expect("a report");
+    let measures = report["measures"].as_array().expect("measures are listed");
+    measures.iter().map(|measure| measure["value"].as_f64().expect("a number")).collect()
+}
+
+#[test]
+fn every_recipe_of_a_language_model_runs() {
+    let names = [
+        "wanda-2-4",
+        "sparsegpt-2-4",
+        "magnitude-2-4",
+        "global-magnitude",
+        "shortgpt",
+        "minitron-width",
+        "svd-llm",
+    ];
+    for name in names {
+        let found = run(name, "llama-sotu");
+        // The dense model has 23.5, one that knows how often each token comes 566.
+        assert!(found.iter().all(|perplexity| (20.0..120.0).contains(perplexity)), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn every_recipe_of_a_classifier_runs() {
+    let accuracies = run("lamp-dimap", "");
+    assert!(accuracies[0] > 0.5, "{accuracies:?}");
+    for name in ["optin", "nvit-taylor"] {
+        let found = run(name, "");
+        assert!(found[0] > 0.35, "{name}: {found:?}");
+    }
+    let [pruned, _, tuned, _] = run("kwon-fisher", "")[..] else { panic!("it measures four times") };
+    assert!(pruned > 0.35 && tuned > 0.35, "{pruned}, {tuned}");
+}
+
+#[test]
+fn no_recipe_is_left_out() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/papers");
+    assert_eq!(std::fs::read_dir(dir).expect("recipes").count(), 11);
+}
