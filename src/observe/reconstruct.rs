@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::inputs::products;
 use super::read_batches;
-use crate::checkpoint::{Existing, OutputDir, TensorFiles, TensorSpec};
+use super::room::Room;
+use crate::checkpoint::TensorSpec;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, ParamId, SiteId, Weight};
 use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Finding, Work, WorkKind};
 use crate::runtime::op::{Host, tensor};
 use crate::runtime::{Edit, Failure, Loaded, Matrix, Model, Segment, Value, Watch};
-use crate::tensor::convert;
 use crate::tensor::obs::{Inverse, Zeroing};
 use crate::weights::Version;
 
@@ -73,22 +73,19 @@ impl Work for ReconstructWeights {
         let sites: BTreeSet<SiteId> = self.sites.iter().map(site).collect();
         let params: Vec<ParamId> =
             sites.iter().map(|&site| dense_param(graph, site)).collect::<BTreeSet<_>>().into_iter().collect();
-        let output = OutputDir::create(at.room, Existing::Replace, &[])?;
         let spec = |&id: &ParamId| TensorSpec {
             name: id.index().to_string(),
             dtype: graph.params[id].dtype,
             shape: graph.shape(&graph.params[id]),
         };
-        let specs: Vec<TensorSpec> = params.iter().map(spec).collect();
-        let files = output.tensors(&specs, None)?;
+        let room = Room::new(at.room, params.iter().map(spec).collect())?;
         let batches = read_batches(at, &self.data, None)?;
         let mut reconstructing = Reconstructing {
             version: at.version,
             sites: &sites,
             zeroing: self.zeroing,
             damping: self.damping,
-            params: &params,
-            files: &files,
+            room: &room,
             grams: Grams::default(),
             lost: BTreeMap::new(),
         };
@@ -96,9 +93,7 @@ impl Work for ReconstructWeights {
         let last = model.last_block(&sites.iter().copied().collect::<Vec<_>>());
         model.edit(&batches, &mut reconstructing, last).map_err(Failure::told)?;
         let lost = reconstructing.lost;
-        output.put("config.json", b"{}")?;
-        output.finish()?;
-        Ok(Finding::Tensors { dir: at.room.to_owned(), lost })
+        room.finish(lost)
     }
 }
 
@@ -124,8 +119,7 @@ struct Reconstructing<'a> {
     sites: &'a BTreeSet<SiteId>,
     zeroing: Zeroing,
     damping: f64,
-    params: &'a [ParamId],
-    files: &'a TensorFiles,
+    room: &'a Room,
     grams: Grams,
     lost: BTreeMap<String, f64>,
 }
@@ -207,7 +201,6 @@ impl Reconstructing<'_> {
     fn write(&self, param: ParamId, here: &[SiteId], weights: &mut Loaded) -> Result<(), Failure> {
         let graph = &self.version.graph;
         let mut values = self.version.values(param)?;
-        let dtype = graph.params[param].dtype;
         let in_param = |site: &&SiteId| dense_param(graph, **site) == param;
         let view_of = |site: SiteId| match &graph.sites[site].weight {
             Weight::Dense(view) => graph.matrix(view, graph.sites[site].transposed),
@@ -221,11 +214,7 @@ impl Reconstructing<'_> {
                 values[view.index(at / view.inputs, at % view.inputs)] = *value;
             }
         }
-        let mut bytes = vec![0; values.len() * dtype.size()];
-        convert::write(dtype, &values, &mut bytes).expect("weights are floats");
-        let slot = self.params.binary_search(&param).expect("it is one of those that are written");
-        self.files.write_at(slot, 0, &bytes)?;
-        convert::read_f32(dtype, &bytes, &mut values).expect("weights are floats");
+        self.room.write(&param.index().to_string(), &mut values)?;
         for &site in here.iter().filter(in_param) {
             let view = view_of(site);
             let rounded = (0..view.out * view.inputs)
