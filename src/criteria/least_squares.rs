@@ -29,7 +29,7 @@ criterion! {
         /// What the model is shown.
         data: Data,
         /// How strongly weights are held to what they are, as a share of the mean square of an input.
-        ridge: Ratio = "1%",
+        ridge: Ratio = "10%",
     }
 }
 
