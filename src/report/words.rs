@@ -74,7 +74,7 @@ pub(super) fn did(step: &Step) -> Vec<String> {
         step.cast.iter().map(|(dtype, &number)| format!("{} became {dtype}", things(number, "tensor"))),
     );
     if did.is_empty() {
-        did.push("nothing changed".to_string());
+        did.push("shapes and types stayed as they were".to_string());
     }
     did
 }
