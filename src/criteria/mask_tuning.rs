@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::criterion;
 use crate::pass::{Aim, Criterion, Data, Equations, Projected, Recovery};
-use crate::tensor::solve::solve;
+use crate::tensor::solve::{product, solve};
 
 criterion! {
     /// Scales each head and neuron that is left so that the stream behind it comes near to the input model's (Kwon et al.).
@@ -96,7 +96,7 @@ fn tune(seen: &Equations, projection: &mut Projected) -> Result<bool, String> {
 fn equations(seen: &Equations, projection: &Projected) -> (Mat<f64>, Mat<f64>) {
     let Projected { out, inputs, unit: width, .. } = *projection;
     let weight = Mat::from_fn(out, inputs, |row, column| f64::from(projection.weight[row * inputs + column]));
-    let products = weight.transpose() * &weight;
+    let products = product(weight.transpose(), weight.as_ref());
     let units = inputs / width;
     let intercept = usize::from(width > 1 && projection.bias.is_some());
     let sum =
@@ -120,9 +120,9 @@ fn equations(seen: &Equations, projection: &Projected) -> (Mat<f64>, Mat<f64>) {
 
 /// The `d` that is least in `|normal d - missing|^2 + |d|^2`.
 fn damped(normal: &Mat<f64>, missing: &Mat<f64>) -> Option<Mat<f64>> {
-    let mut squared = normal.transpose() * normal;
+    let mut squared = product(normal.transpose(), normal.as_ref());
     (0..squared.nrows()).for_each(|at| squared[(at, at)] += 1.0);
-    solve(squared, normal.transpose() * missing)
+    solve(squared, product(normal.transpose(), missing.as_ref()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::measure;
 use crate::observe::features;
 use crate::pass::{Context, Data, Measure};
 use crate::tensor::random::Stream;
-use crate::tensor::solve::solve;
+use crate::tensor::solve::{product, solve};
 
 measure! {
     /// The accuracy of ridge regression on the features of an encoder: its last hidden states, their mean over a sample's tokens, at
@@ -82,11 +82,11 @@ fn accuracy(fitted: &Known, judged: &Known) -> Option<f64> {
     let known = Mat::from_fn(fitted.len(), width, |row, column| at(fitted, row, column));
     let targets =
         Mat::from_fn(fitted.len(), classes, |row, class| f64::from(u8::from(fitted[row].1 == class)));
-    let mut gram = known.transpose() * &known;
+    let mut gram = product(known.transpose(), known.as_ref());
     (0..width).for_each(|at| gram[(at, at)] += RIDGE);
-    let weights = solve(gram, known.transpose() * &targets)?;
+    let weights = solve(gram, product(known.transpose(), targets.as_ref()))?;
     let asked = Mat::from_fn(judged.len(), width, |row, column| at(judged, row, column));
-    let answers = asked * weights;
+    let answers = product(asked.as_ref(), weights.as_ref());
     let best = |row: usize| {
         (0..classes)
             .fold(0, |best, class| if answers[(row, class)] > answers[(row, best)] { class } else { best })

@@ -11,6 +11,7 @@ use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Graph};
 use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Finding, Work, WorkKind};
+use crate::tensor::solve::product;
 
 /// Exchanges units that go for others of their axis, as many as before, where the gates' gradients say that together they cost
 /// less: `|sum of their gradients|^2`, summed over samples (arXiv:2204.09656, section 4.2).
@@ -89,7 +90,7 @@ impl Work for RearrangeUnits {
 /// The units that stay, by gradients `[rows, extent]`.
 fn rearranged(rows: &[f64], extent: usize, stay: usize) -> Vec<usize> {
     let rows = Mat::from_fn(rows.len() / extent.max(1), extent, |row, unit| rows[row * extent + unit]);
-    let fisher = rows.transpose() * &rows;
+    let fisher = product(rows.transpose(), rows.as_ref());
     let mut order: Vec<usize> = (0..extent).collect();
     order.sort_by(|&a, &b| fisher[(a, a)].total_cmp(&fisher[(b, b)]));
     let (lowest, others) = order.split_at(extent - stay);

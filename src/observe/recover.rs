@@ -17,6 +17,7 @@ use crate::pass::elements::everything;
 use crate::pass::{Aim, Context, Data, Equations, Finding, Projected, Recovery, Work, WorkKind};
 use crate::runtime::op::{Host, tensor};
 use crate::runtime::{Batch, Failure, Loaded, Matrix, Model, Value, Walk, Watch};
+use crate::tensor::solve::product;
 use crate::weights::Version;
 
 /// Fits output projections, one after the other in the order in which they run.
@@ -371,7 +372,7 @@ fn remaining(seen: &Equations, was: &Projected, is: &Projected) -> f64 {
         |o: usize, i: usize| f64::from(is.weight[o * inputs + i]) - f64::from(was.weight[o * inputs + i]);
     let change = Mat::from_fn(out, inputs, change);
     let gram = Mat::from_fn(inputs, inputs, |row, column| seen.gram[row * inputs + column]);
-    let through = &change * &gram;
+    let through = product(change.as_ref(), gram.as_ref());
     let shift = |o: usize| match (&is.bias, &was.bias) {
         (Some(is), Some(was)) => f64::from(is[o]) - f64::from(was[o]),
         _ => 0.0,

@@ -1,13 +1,20 @@
-//! Linear systems with a symmetric, positive matrix.
+//! Linear systems with a symmetric, positive matrix, and products in f64. All on one thread, so that no bit depends on how many
+//! there are: callers do several side by side.
 
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::{solve_lower_triangular_in_place, solve_upper_triangular_in_place};
-use faer::{Mat, Par};
+use faer::{Accum, Mat, MatRef, Par};
+
+/// `left right`; faer's own operator would use all threads.
+pub fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut product = Mat::zeros(left.nrows(), right.ncols());
+    matmul(product.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
+    product
+}
 
 /// The lower Cholesky factor, zero above the diagonal; `None` where the matrix is not positive, or not finite.
-///
-/// On one thread, so that no bit depends on how many there are.
 pub fn cholesky(mut matrix: Mat<f64>) -> Option<Mat<f64>> {
     let size = matrix.nrows();
     let scratch = cholesky_in_place_scratch::<f64>(size, Par::Seq, Default::default());

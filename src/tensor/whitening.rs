@@ -8,7 +8,7 @@
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{Mat, MatMut, Par};
 
-use super::solve::cholesky;
+use super::solve::{cholesky, product};
 
 /// An invertible matrix `S [inputs, inputs]`.
 #[derive(Debug, Clone)]
@@ -52,15 +52,7 @@ impl Whitening {
                 let out = matrix.len() / inputs.max(1);
                 let weights =
                     Mat::from_fn(out, inputs, |row, column| f64::from(matrix[row * inputs + column]));
-                let mut product = Mat::<f64>::zeros(out, inputs);
-                faer::linalg::matmul::matmul(
-                    product.as_mut(),
-                    faer::Accum::Replace,
-                    weights.as_ref(),
-                    lower.as_ref(),
-                    1.0,
-                    Par::Seq,
-                );
+                let product = product(weights.as_ref(), lower.as_ref());
                 (0..out * inputs).map(|at| product[(at / inputs, at % inputs)]).collect()
             }
         }
