@@ -4,14 +4,13 @@
 //! With `H = X^T X` and `U` the upper Cholesky factor of its inverse, zeroing weight `q` of a row changes the weights to its
 //! right by `-w_q / U_qq U_q,:`, at a cost of `w_q^2 / (2 U_qq^2)`.
 
-use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::cholesky::llt::factor::{cholesky_in_place, cholesky_in_place_scratch};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par};
 use rayon::prelude::*;
 
 use super::cut::{at_least, select};
 use super::pattern::Pattern;
+use super::solve::cholesky;
 
 /// Columns whose zeros are chosen together, and whose corrections reach the columns behind them at once.
 const BLOCK: usize = 128;
@@ -166,12 +165,7 @@ impl Inverse {
 /// `U` with `H^-1 = U^T U`: with rows and columns in reverse order, `H = M M^T`, and `U` is the inverse of `M` turned back.
 fn upper_of_inverse(h: impl Fn(usize, usize) -> f64, count: usize) -> Option<Vec<f32>> {
     let last = count.checked_sub(1)?;
-    let mut factor = Mat::from_fn(count, count, |row, column| h(last - row, last - column));
-    let scratch = cholesky_in_place_scratch::<f64>(count, Par::Seq, Default::default());
-    let mut memory = MemBuffer::try_new(scratch).ok()?;
-    // One thread: how work is divided would decide the last bits.
-    let stack = MemStack::new(&mut memory);
-    cholesky_in_place(factor.as_mut(), Default::default(), Par::Seq, stack, Default::default()).ok()?;
+    let factor = cholesky(Mat::from_fn(count, count, |row, column| h(last - row, last - column)))?;
     let mut inverse = Mat::<f64>::zeros(count, count);
     invert_lower_triangular(inverse.as_mut(), factor.as_ref(), Par::Seq);
     let entry = |at: usize| {
