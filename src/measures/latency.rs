@@ -25,7 +25,7 @@ measure! {
         data: Option<Data>,
         /// Samples that go through the model together, where they are made up.
         batch: Count = "1",
-        /// Threads that compute, 256 at most; as many as the program has where nothing is said.
+        /// Threads that compute, at most those of the machine; as many as the program has where nothing is said.
         threads: Option<Count>,
         /// How often.
         runs: Count = "5",
@@ -33,8 +33,6 @@ measure! {
         quantile: Ratio = "50%",
     }
 }
-
-const MOST_THREADS: usize = 256;
 
 impl Measure for Latency {
     fn data(&self) -> Vec<Data> {
@@ -60,9 +58,9 @@ impl Measure for Latency {
         let times = match self.threads {
             None => times(),
             Some(Count(threads)) => {
-                let pool =
-                    rayon::ThreadPoolBuilder::new().num_threads(threads.clamp(1, MOST_THREADS)).build();
-                pool.expect("so few threads can be had").install(times)
+                let most = std::thread::available_parallelism().map_or(1, usize::from);
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.clamp(1, most)).build();
+                pool.expect("the program has as many threads already").install(times)
             }
         };
         let mut times = times.map_err(Failure::told)?;
