@@ -148,9 +148,7 @@ fn answers_that_are_not_finite_are_no_measure() {
 
 #[test]
 fn threads_do_not_change_what_is_found() {
-    let written = |threads: &str| {
-        let steps = "prune neurons of layers[*] by fisher(calib) keep 50%\n\
-                     sparsify weights of layers[*] by sparsegpt(calib) to 2:4";
+    let written = |threads: &str, steps: &str| {
         let place =
             Place::with(&format!("model input = \"models/llama-sotu\"\n{TEXT}{steps}\nsave \"out\"\n"));
         let mut command = place.command(&["run", "x.tamis", "--no-cache"]);
@@ -158,5 +156,13 @@ fn threads_do_not_change_what_is_found() {
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         std::fs::read(place.path("out/model.safetensors")).expect("weights were written")
     };
-    assert!(written("1") == written("3"));
+    let zeros = "prune neurons of layers[*] by fisher(calib) keep 50%\n\
+                 sparsify weights of layers[*] by sparsegpt(calib) to 2:4";
+    let repairs = "prune heads, neurons of layers[*] by fisher(calib, rearrange: true) to 80% flops\n\
+                   recover outputs of layers[0..2] by mask_tuning(calib)\n\
+                   recover outputs of layers[2..4] by least_squares(calib)\n\
+                   factorize weights of layers[*].attention by svd_llm(calib) to rank(16)";
+    for steps in [zeros, repairs] {
+        assert!(written("1", steps) == written("3", steps), "{steps}");
+    }
 }
