@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Times PyTorch's forward pass of a model, to compare tamis with.
 
-    forward.py MODEL TOKENS WINDOWS BATCH THREADS
+    forward.py MODEL TOKENS WINDOWS BATCH THREADS RUNS
 
 MODEL is a directory that transformers loads. A run takes WINDOWS windows of TOKENS tokens through it, BATCH at a time,
 in float32 with PyTorch's own attention (sdpa), to the logits of all positions (of an encoder without a head, to its
-last hidden state). Prints one JSON object: the median of three runs after one to warm up, the runs, and the peak
+last hidden state). Prints one JSON object: the median of the runs after a batch to warm up, the runs, and the peak
 resident memory of this process, the loading of the model included. The ids are made up; time does not depend on them.
 """
 
@@ -40,13 +40,13 @@ def seconds(model, batches):
 
 
 def main():
-    directory, tokens, windows, batch, threads = sys.argv[1], *map(int, sys.argv[2:])
+    directory, tokens, windows, batch, threads, count = sys.argv[1], *map(int, sys.argv[2:])
     torch.set_num_threads(threads)
     model = load(directory)
     ids = (torch.arange(windows * tokens) * 7919 + 13) % model.config.vocab_size
     batches = ids.view(windows, tokens).split(batch)
-    seconds(model, batches)
-    runs = [seconds(model, batches) for _ in range(3)]
+    seconds(model, batches[:1])
+    runs = [seconds(model, batches) for _ in range(count)]
     # Linux counts in KiB, macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     found = {"seconds": statistics.median(runs), "runs": runs, "peak_memory": peak}
