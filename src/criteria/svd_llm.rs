@@ -15,8 +15,10 @@ criterion! {
     ///
     /// `S` is the lower Cholesky factor of the products of inputs, and the squared error of the output is the sum of the squares of
     /// the singular values that were cut off. Layers are taken apart one after the other, each by what comes through those
-    /// before it. Of all factors of that rank these are the best for these inputs: the paper's second step, which fits the
-    /// outer factor anew to them, would change nothing. Its fine-tuning is not done.
+    /// before it: of all factors of that rank these are the best for these inputs.
+    ///
+    /// With `update`, layers are taken apart by what came through the dense ones before them, and the outer factors are then fitted
+    /// to what comes through those that were taken apart, in the order of the paper. Its fine-tuning is not done.
     ///
     /// ```tamis
     /// data calib = text("calib.jsonl", samples: 256)
@@ -28,12 +30,15 @@ criterion! {
     {
         /// What the model is shown.
         data: Data,
+        /// Whether to whiten by the dense model's inputs and fit outer factors to the compressed one's.
+        update: bool = "false",
     }
 }
 
 impl Criterion for SvdLlm {
     fn describe(&self) -> String {
-        format!("svd_llm({})", self.data.reader.describe())
+        let update = if self.update { ", update: true" } else { "" };
+        format!("svd_llm({}{update})", self.data.reader.describe())
     }
 
     fn data(&self) -> Vec<Data> {
@@ -45,12 +50,18 @@ impl Criterion for SvdLlm {
     }
 
     fn factorize(&self, asked: &Factorizing<'_>) -> Option<Arc<dyn Work>> {
-        Some(Arc::new(FactorOnData::new(asked, self.data.clone(), Arc::new(ByProducts))))
+        Some(Arc::new(FactorOnData::new(
+            asked,
+            self.data.clone(),
+            Arc::new(ByProducts { update: self.update }),
+        )))
     }
 }
 
 #[derive(Debug)]
-struct ByProducts;
+struct ByProducts {
+    update: bool,
+}
 
 impl Whiten for ByProducts {
     fn statistic(&self) -> Statistic {
@@ -61,7 +72,11 @@ impl Whiten for ByProducts {
         Whitening::of_products(seen, inputs)
     }
 
+    fn refits(&self) -> bool {
+        self.update
+    }
+
     fn arguments(&self) -> serde_json::Value {
-        json!("products")
+        json!({ "products": { "update": self.update } })
     }
 }

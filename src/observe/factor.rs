@@ -16,7 +16,7 @@ use crate::graph::{Part, SiteId, Weight};
 use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Factorizing, Finding, Work, WorkKind};
 use crate::runtime::op::{Host, tensor};
-use crate::runtime::{Edit, Failure, Loaded, Matrix, Model, Segment, Value, Watch};
+use crate::runtime::{Batch, Failure, Loaded, Matrix, Model, Value, Values, Walk, Watch};
 use crate::tensor::svd::{Factors, factor_whitened};
 use crate::tensor::whitening::Whitening;
 
@@ -27,6 +27,12 @@ pub trait Whiten: Debug + Send + Sync {
 
     /// The matrix for what was seen; `None` where that is not finite.
     fn whitening(&self, seen: &[f64], inputs: usize) -> Option<Whitening>;
+
+    /// Whether weights are taken apart by what came through the dense layers before them, and outer factors then fitted to what
+    /// comes through the factors. Needs products of inputs as its statistic.
+    fn refits(&self) -> bool {
+        false
+    }
 
     /// All that it depends on beside that.
     fn arguments(&self) -> serde_json::Value;
@@ -103,12 +109,34 @@ impl Work for FactorOnData {
         });
         let room = Room::new(at.room, specs.collect())?;
         let batches = read_batches(at, &self.data, None)?;
-        let whiten = &*self.whiten;
-        let mut taking = TakingApart { sites, whiten, room: &room, seen: BTreeMap::new() };
+        let taking = TakingApart { sites, whiten: &*self.whiten, room: &room };
         let model = Model::new(at.version);
-        let last = model.last_block(&taking.sites.keys().copied().collect::<Vec<_>>());
-        model.edit(&batches, &mut taking, last).map_err(Failure::told)?;
+        taking.run(&model, &batches).map_err(Failure::told)?;
         room.finish(BTreeMap::new())
+    }
+}
+
+/// Statistics by weight.
+type Sums = BTreeMap<SiteId, Vec<f64>>;
+
+/// What was seen of the inputs of a layer's weights.
+struct Seen<'a> {
+    sites: &'a BTreeMap<SiteId, (&'a str, usize)>,
+    statistic: Statistic,
+    sums: Sums,
+}
+
+impl Watch for Seen<'_> {
+    fn input(&mut self, site: SiteId, x: &Value) -> Result<(), Failure> {
+        if !self.sites.contains_key(&site) {
+            return Ok(());
+        }
+        let found = seen(self.statistic, x)?;
+        match self.sums.get_mut(&site) {
+            None => drop(self.sums.insert(site, found)),
+            Some(sums) => sums.iter_mut().zip(found).for_each(|(sum, it)| *sum += it),
+        }
+        Ok(())
     }
 }
 
@@ -116,35 +144,64 @@ struct TakingApart<'a> {
     sites: BTreeMap<SiteId, (&'a str, usize)>,
     whiten: &'a dyn Whiten,
     room: &'a Room,
-    /// Of the layer that is running.
-    seen: BTreeMap<SiteId, Vec<f64>>,
 }
 
-impl Watch for TakingApart<'_> {
-    fn input(&mut self, site: SiteId, x: &Value) -> Result<(), Failure> {
-        if !self.sites.contains_key(&site) {
-            return Ok(());
-        }
-        let found = seen(self.whiten.statistic(), x)?;
-        match self.seen.get_mut(&site) {
-            None => drop(self.seen.insert(site, found)),
-            Some(sums) => sums.iter_mut().zip(found).for_each(|(sum, it)| *sum += it),
+impl TakingApart<'_> {
+    fn run(&self, model: &Model<'_>, batches: &[Batch]) -> Result<(), Failure> {
+        let mut left = self.sites.len();
+        let mut now = model.walk(batches);
+        let mut dense = self.whiten.refits().then(|| model.walk(batches));
+        while let Some(segment) = now.segment().filter(|_| left > 0) {
+            let mut weights = now.weights()?;
+            let (after, seen) = self.look(&now, &weights)?;
+            let of_dense = match &mut dense {
+                None => None,
+                Some(dense) => {
+                    let (after, seen) = self.look(dense, &weights)?;
+                    dense.go(after);
+                    Some(seen)
+                }
+            };
+            let here: Vec<SiteId> =
+                segment.sites.iter().copied().filter(|site| self.sites.contains_key(site)).collect();
+            left -= here.len();
+            if here.is_empty() {
+                now.go(after);
+                continue;
+            }
+            self.take_apart(&here, &mut weights, of_dense.as_ref(), &seen)?;
+            now.advance(&weights)?;
         }
         Ok(())
     }
-}
 
-impl Edit for TakingApart<'_> {
-    fn edit(&mut self, segment: &Segment, weights: &mut Loaded) -> Result<bool, Failure> {
-        let seen = std::mem::take(&mut self.seen);
-        let here: Vec<SiteId> =
-            segment.sites.iter().copied().filter(|site| self.sites.contains_key(site)).collect();
+    /// A layer's values behind it, and what was seen in it.
+    fn look(&self, at: &Walk<'_>, weights: &Loaded) -> Result<(Vec<Values>, Sums), Failure> {
+        let mut seen = Seen { sites: &self.sites, statistic: self.whiten.statistic(), sums: BTreeMap::new() };
+        let after = at.look(weights, &mut seen)?;
+        Ok((after, seen.sums))
+    }
+
+    /// Puts factors in the place of some weights.
+    fn take_apart(
+        &self,
+        here: &[SiteId],
+        weights: &mut Loaded,
+        of_dense: Option<&Sums>,
+        seen: &Sums,
+    ) -> Result<(), Failure> {
+        let factors = |site: &SiteId| -> Result<Factors, Failure> {
+            let white = of_dense.unwrap_or(seen).get(site);
+            let mut factors = self.factors(*site, weights, white)?;
+            if let (Some(_), Some(now)) = (of_dense, seen.get(site)) {
+                let Matrix::Dense(matrix) = &weights.get(*site).matrix else { return Ok(factors) };
+                factors.refit(Host::of(matrix)?.values(), now);
+            }
+            Ok(factors)
+        };
         // Each decomposition runs on one thread, so that no bit depends on how many there are.
-        let factors: Vec<Factors> = here
-            .par_iter()
-            .map(|site| self.factors(*site, weights, seen.get(site)))
-            .collect::<Result<_, Failure>>()?;
-        for (&site, Factors { rank, mut left, mut right }) in here.iter().zip(factors) {
+        let found: Vec<Factors> = here.par_iter().map(factors).collect::<Result<_, Failure>>()?;
+        for (&site, Factors { rank, mut left, mut right }) in here.iter().zip(found) {
             let (path, _) = self.sites[&site];
             self.room.write(&factor_name(path, Part::Left), &mut left)?;
             self.room.write(&factor_name(path, Part::Right), &mut right)?;
@@ -152,11 +209,9 @@ impl Edit for TakingApart<'_> {
             weights.get_mut(site).matrix =
                 Matrix::Factored { left: tensor(left, (out, rank))?, right: tensor(right, (rank, inputs))? };
         }
-        Ok(!here.is_empty())
+        Ok(())
     }
-}
 
-impl TakingApart<'_> {
     fn factors(&self, site: SiteId, weights: &Loaded, seen: Option<&Vec<f64>>) -> Result<Factors, Failure> {
         let (path, rank) = self.sites[&site];
         let Matrix::Dense(matrix) = &weights.get(site).matrix else {

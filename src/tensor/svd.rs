@@ -10,6 +10,7 @@ use faer::{Mat, MatRef, Par};
 
 use super::TensorError;
 use super::error::expect_length;
+use super::solve::{product, solve};
 use super::whitening::Whitening;
 
 /// The decomposition of a matrix [out, inputs], in f64.
@@ -29,6 +30,25 @@ pub struct Factors {
     pub left: Vec<f32>,
     /// [rank, inputs]
     pub right: Vec<f32>,
+}
+
+impl Factors {
+    /// The left factor with which the product comes nearest to a matrix over other inputs, whose products `sum x x^T` these are:
+    /// `L = W C R^T (R C R^T)^-1`. As it was where these inputs do not say it.
+    pub fn refit(&mut self, matrix: &[f32], products: &[f64]) {
+        let rank = self.rank;
+        let (out, inputs) = (self.left.len() / rank, self.right.len() / rank);
+        let right = Mat::from_fn(rank, inputs, |r, i| f64::from(self.right[r * inputs + i]));
+        let products = Mat::from_fn(inputs, inputs, |row, column| products[row * inputs + column]);
+        let seen = product(products.as_ref(), right.transpose());
+        let weights = Mat::from_fn(out, inputs, |o, i| f64::from(matrix[o * inputs + i]));
+        let wanted = product(weights.as_ref(), seen.as_ref());
+        let Some(fitted) = solve(product(right.as_ref(), seen.as_ref()), wanted.transpose().to_owned())
+        else {
+            return;
+        };
+        self.left = (0..out * rank).map(|at| fitted[(at % rank, at / rank)] as f32).collect();
+    }
 }
 
 impl Svd {

@@ -132,6 +132,25 @@ def low_rank(subject, path, rank):
     return found
 
 
+def svd_llm(subject, rank, update):
+    """Block by block, by the inputs behind the compressed ones. Updated: whitened by the dense model's inputs, and the outer
+    factors then fitted to the compressed one's."""
+    dense, subject, found = subject, subject.copy(), {}
+    for linears in subject.linears:
+        seen, of_dense = subject.observe(linears), dense.observe(linears)
+        for path, linear in linears.items():
+            x, white = (part.real(rows[path]) for part, rows in ((subject, seen), (dense, of_dense)))
+            gram, weight = x.T @ x, linear.weight.clone()
+            lower = torch.linalg.cholesky(white.T @ white if update else gram)
+            u, sigma, v = torch.linalg.svd(weight @ lower, full_matrices=False)
+            left, right = u[:, :rank] * sigma[:rank], torch.linalg.solve(lower, v[:rank], left=False)
+            if update:
+                left = weight @ gram @ right.T @ torch.linalg.inv(right @ gram @ right.T)
+            linear.weight.copy_(left @ right)
+            found[path] = numbers(linear.weight.norm())
+    return {"loss": numbers(subject.loss()), "norms": found}
+
+
 def input_norms(subject):
     """Of the dense model: the sum of squares of each input over the real tokens, the first 16 and the sum of all."""
     found = {}

@@ -16,6 +16,7 @@ stand here, the sum of all, and the sum of their squares.
 | `wanda` | of all linears of layers, routers too, what stays: a hexadecimal digit for four inputs, highest bit first |
 | `sparsegpt` | with damping 0.01 and blocks of 128 columns; `squared error` is that of the outputs, over all tokens |
 | `low_rank` | to rank 16, each alone, by the dense model's inputs; the first row of the product of the factors |
+| `svd_llm` | all linears of layers to rank 16, block by block; `updated`: outer factors fitted to the compressed inputs |
 | `fisher`, `gradient` | of gates on heads and neurons; taylor is the gradient's magnitude, nvit its square |
 | `activation` | Minitron: mean over a sample's tokens, L2 norm over samples; of each norm, and `hidden` their sum |
 | `block_influence` | of each layer |
@@ -61,6 +62,8 @@ def by_data(subject, name):
     if name == "llama-sotu":
         paths = ("layers[0].attention.query", "layers[0].mlp.down")
         yield "low_rank", {path: by_inputs.low_rank(subject, path, rank=16) for path in paths}
+        ways = {"whitened": False, "updated": True}
+        yield "svd_llm", {way: by_inputs.svd_llm(subject, 16, update) for way, update in ways.items()}
     if name != "mixtral-sotu":
         with torch.enable_grad():
             yield from by_gates.by_gradients(subject).items()

@@ -48,6 +48,21 @@ fn factors_by_inputs_are_those_of_pytorch() {
     }
 }
 
+/// Losses of the whole model taken apart, where each layer sees the errors of those before it.
+#[test]
+fn layers_are_taken_apart_in_both_orders_as_in_pytorch() {
+    let trained = open("llama-sotu");
+    for (way, method) in [("whitened", "svd_llm(calib)"), ("updated", "svd_llm(calib, update: true)")] {
+        let golden = &trained.golden["svd_llm"][way];
+        let done = trained.run(&format!("{WIDE}factorize weights of layers[*] by {method} to rank(16)"));
+        near(&[trained.loss(&done.version)], &[float(&golden["loss"])], 1e-4, way);
+        for path in keys(&golden["norms"]) {
+            let norm = done.matrix(&path).iter().map(|it| f64::from(*it).powi(2)).sum::<f64>().sqrt();
+            near(&[norm], &[float(&golden["norms"][&path])], 1e-3, &format!("{way} {path}"));
+        }
+    }
+}
+
 /// Heads of odd index go, and neurons whose index is a multiple of three.
 fn pruned(trained: &Trained) -> String {
     let graph = &trained.model.graph;
