@@ -1,8 +1,8 @@
 //! What an encoder makes of samples, and samples that stand for any.
 
+use super::each_batch;
 use super::gradients::no_labels;
 use super::outputs::answers;
-use super::read_batches;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Graph, Op};
 use crate::pass::{Context, Data};
@@ -15,7 +15,7 @@ use crate::runtime::{Batch, Failure, Inputs, Rows};
 /// Where the model gives no hidden states, samples have no labels, or something cannot be read.
 pub fn features(at: &Context<'_>, data: &Data) -> Result<Vec<(Vec<f32>, usize)>, Diagnostic> {
     let mut found = Vec::new();
-    answers(at.version, &read_batches(at, data, None)?, |batch, outputs| {
+    answers(at.version, each_batch(at, data)?, |batch, outputs| {
         let labels: Option<Vec<usize>> = batch.labels.iter().copied().collect();
         let labels = labels.ok_or_else(|| no_labels(data))?;
         let hidden = outputs.hidden.as_ref().ok_or_else(|| {

@@ -12,6 +12,7 @@ mod rearrange;
 mod reconstruct;
 mod recover;
 mod room;
+mod times;
 
 use std::collections::BTreeMap;
 
@@ -23,22 +24,35 @@ pub use outputs::{Compared, Outputs, Scored, classes_of, compared, cosine, run_o
 pub use rearrange::RearrangeUnits;
 pub use reconstruct::ReconstructWeights;
 pub use recover::{RecoverOutputs, recovered_names};
+pub use times::measure_times;
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{AxisId, Graph, Op, View};
 use crate::pass::{Context, Data};
-use crate::runtime::{Batch, Failure, batches};
+use crate::runtime::{Batch, batches};
 
 /// Rows that go through the model at once: enough for products to be fast, few enough for logits over a vocabulary.
 const ROWS: usize = 2048;
 
-/// The first samples of a data set (all of them without a number), as batches.
+/// The first samples of a data set (all of them without a number), as batches that go through the model layer by layer
+/// together.
 ///
 /// # Errors
 /// Where samples cannot be read, or there are fewer.
 pub fn read_batches(at: &Context<'_>, data: &Data, samples: Option<usize>) -> Result<Vec<Batch>, Diagnostic> {
     let found = at.samples(data)?.take(samples.unwrap_or(usize::MAX));
-    batches(found, ROWS, patch(&at.input.graph)).map_err(Failure::told)
+    batches(found, ROWS, patch(&at.input.graph)).collect()
+}
+
+/// All samples of a data set, as batches that go through the whole model one by one: one of them is in memory at a time.
+///
+/// # Errors
+/// Where samples cannot be read.
+pub fn each_batch(
+    at: &Context<'_>,
+    data: &Data,
+) -> Result<impl Iterator<Item = Result<Batch, Diagnostic>> + use<>, Diagnostic> {
+    Ok(batches(at.samples(data)?, ROWS, patch(&at.input.graph)))
 }
 
 /// Pixels of a patch.

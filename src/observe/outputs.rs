@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::each_batch;
 use super::gradients::{no_labels, no_logits};
-use super::read_batches;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::{Context, Data, is_causal};
 use crate::runtime::op::Host;
@@ -93,7 +93,7 @@ impl Scored {
 pub fn scored(at: &Context<'_>, data: &Data) -> Result<Scored, Diagnostic> {
     let causal = is_causal(&at.version.graph);
     let mut all = Scored::default();
-    answers(at.version, &read_batches(at, data, None)?, |batch, outputs| {
+    answers(at.version, each_batch(at, data)?, |batch, outputs| {
         let logits = outputs.logits.as_ref().ok_or_else(|| no_logits(data))?;
         let classes = classes_of(batch, logits, data, causal)?;
         let found = of_rows(logits, |row, at| classes[at].map(|class| score(row, class)))?;
@@ -132,10 +132,9 @@ pub struct Compared {
 /// Where something cannot be read.
 pub fn compared(at: &Context<'_>, data: &Data) -> Result<Compared, Diagnostic> {
     let causal = is_causal(&at.version.graph);
-    let batches = read_batches(at, data, None)?;
     let input = Side::of(at.input)?;
     let (mut cosines, mut agreed, mut divergence) = (Vec::new(), Vec::new(), Vec::new());
-    answers(at.version, &batches, |batch, ours| {
+    answers(at.version, each_batch(at, data)?, |batch, ours| {
         let theirs = input.outputs(batch).map_err(Failure::told)?;
         if let (Some(ours), Some(theirs)) = (&ours.logits, &theirs.logits) {
             if ours.tensor.dims() != theirs.tensor.dims() {
@@ -197,12 +196,13 @@ impl<'a> Side<'a> {
 /// Every batch through a model, its answers handed over and forgotten.
 pub(super) fn answers(
     version: &Version,
-    batches: &[Batch],
+    batches: impl Iterator<Item = Result<Batch, Diagnostic>>,
     mut each: impl FnMut(&Batch, &Outputs) -> Result<(), Diagnostic>,
 ) -> Result<(), Diagnostic> {
     let side = Side::of(version)?;
     for batch in batches {
-        each(batch, &side.outputs(batch).map_err(Failure::told)?)?;
+        let batch = batch?;
+        each(&batch, &side.outputs(&batch).map_err(Failure::told)?)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::Failure;
+use crate::diagnostic::Diagnostic;
 use crate::pass::{Input, Sample};
 
 /// Where each sample's rows begin, and where the last ones end.
@@ -85,44 +85,84 @@ impl Batch {
     }
 }
 
-/// Samples into batches of about `most` rows, in order; a sample is never divided, and pictures of one
+/// Samples into batches of about `most` rows, in order, made as they are asked for; a sample is never divided, and pictures of one
 /// batch are of one size. A picture makes a row for each `patch` of its pixels.
 ///
-/// # Errors
-/// The first sample that cannot be read.
-pub fn batches(
-    samples: impl Iterator<Item = Result<Sample, crate::diagnostic::Diagnostic>>,
+/// Ends with the first sample that cannot be read.
+pub fn batches<I>(samples: I, most: usize, patch: usize) -> impl Iterator<Item = Result<Batch, Diagnostic>>
+where
+    I: Iterator<Item = Result<Sample, Diagnostic>>,
+{
+    Batches { samples, most, patch, open: Vec::new(), rows: 0, first: 0, ended: false }
+}
+
+struct Batches<I> {
+    samples: I,
     most: usize,
     patch: usize,
-) -> Result<Vec<Batch>, Failure> {
-    let mut batches: Vec<Batch> = Vec::new();
-    let mut open: Vec<Sample> = Vec::new();
-    let (mut rows, mut first) = (0, 0);
-    for sample in samples {
-        let sample = sample?;
-        let more = match &sample.input {
+    /// Samples of the next batch, and their rows.
+    open: Vec<Sample>,
+    rows: usize,
+    /// The number of the first of them.
+    first: usize,
+    ended: bool,
+}
+
+impl<I> Batches<I> {
+    fn rows(&self, sample: &Sample) -> usize {
+        match &sample.input {
             Input::Tokens(ids) => ids.len(),
-            Input::Pixels(picture) => (picture.height * picture.width).div_ceil(patch.max(1)) + 1,
-        };
-        let fits = |first: &Sample| match (&first.input, &sample.input) {
+            Input::Pixels(picture) => (picture.height * picture.width).div_ceil(self.patch.max(1)) + 1,
+        }
+    }
+
+    /// Whether a sample can join those that are there.
+    fn fits(&self, sample: &Sample, rows: usize) -> bool {
+        let Some(first) = self.open.first() else { return true };
+        let alike = match (&first.input, &sample.input) {
             (Input::Pixels(first), Input::Pixels(next)) => {
                 (first.height, first.width) == (next.height, next.width)
             }
             _ => true,
         };
-        if open.first().is_some_and(|first| rows + more > most || !fits(first)) {
-            let count = open.len();
-            batches.push(batch(std::mem::take(&mut open), first));
-            first += count;
-            rows = 0;
+        alike && self.rows + rows <= self.most
+    }
+
+    /// The batch of the samples that are there.
+    fn close(&mut self) -> Batch {
+        let first = self.first;
+        self.first += self.open.len();
+        self.rows = 0;
+        batch(std::mem::take(&mut self.open), first)
+    }
+}
+
+impl<I: Iterator<Item = Result<Sample, Diagnostic>>> Iterator for Batches<I> {
+    type Item = Result<Batch, Diagnostic>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let sample = match self.samples.next() {
+                Some(Ok(sample)) => sample,
+                Some(Err(wrong)) => {
+                    self.ended = true;
+                    return Some(Err(wrong));
+                }
+                None => {
+                    self.ended = true;
+                    break;
+                }
+            };
+            let rows = self.rows(&sample);
+            let full = (!self.fits(&sample, rows)).then(|| self.close());
+            self.rows += rows;
+            self.open.push(sample);
+            if let Some(batch) = full {
+                return Some(Ok(batch));
+            }
         }
-        rows += more;
-        open.push(sample);
+        (!self.open.is_empty()).then(|| Ok(self.close()))
     }
-    if !open.is_empty() {
-        batches.push(batch(open, first));
-    }
-    Ok(batches)
 }
 
 fn batch(samples: Vec<Sample>, first: usize) -> Batch {
@@ -167,8 +207,21 @@ mod tests {
     fn samples_fill_batches_in_order() {
         let sample =
             |length: usize| Ok(Sample { input: Input::Tokens(vec![7; length]), label: Some(length) });
-        let made = batches([3, 4, 9, 1, 1].into_iter().map(sample), 8, 0).unwrap();
+        let made: Vec<Batch> =
+            batches([3, 4, 9, 1, 1].into_iter().map(sample), 8, 0).map(Result::unwrap).collect();
         let shape = |batch: &Batch| (batch.first, batch.samples());
         assert_eq!(made.iter().map(shape).collect::<Vec<_>>(), [(0, 2), (2, 1), (3, 2)]);
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_next_batch_needs() {
+        let read = std::cell::Cell::new(0);
+        let sample = |length: usize| {
+            read.set(read.get() + 1);
+            Ok(Sample { input: Input::Tokens(vec![7; length]), label: None })
+        };
+        let mut made = batches([3, 4, 9, 1].into_iter().map(sample), 8, 0);
+        assert_eq!(made.next().unwrap().unwrap().samples(), 2);
+        assert_eq!(read.get(), 3);
     }
 }

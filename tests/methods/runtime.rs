@@ -47,7 +47,8 @@ pub fn agree(found: &[f64], golden: &[f64], what: &str) {
 }
 
 pub fn forward(version: &Version, samples: Vec<Sample>) -> Outputs {
-    let made = batches(samples.into_iter().map(Ok), usize::MAX, 1).expect("samples are there");
+    let made = batches(samples.into_iter().map(Ok), usize::MAX, 1);
+    let made: Vec<Batch> = made.collect::<Result<_, _>>().expect("samples are there");
     let [batch]: [Batch; 1] = made.try_into().expect("one batch");
     let model = Model::new(version);
     let mut outputs = Outputs::default();
