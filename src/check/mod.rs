@@ -4,6 +4,7 @@
 //! one leaves it. A recipe is judged from names, shapes and types alone; what needs a weight or a sample is left to the run.
 
 mod expect;
+mod measure_at;
 mod measuring;
 mod names;
 mod save;
@@ -19,15 +20,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use measure_at::DEFAULT_TOKENS;
 pub use measuring::{Measuring, measures};
 pub use save::OPTIONS as SAVE_OPTIONS;
-pub use statement::DEFAULT_TOKENS;
 pub use typed::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };
 pub use value::PARAM_TYPES;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::graph::Times;
 use crate::graph::{Cost, Graph};
 use crate::pass::{CostBound, Reader, Registry};
 use crate::source::{SourceId, Sources, Span};
@@ -106,6 +108,8 @@ struct Checker<'a> {
     at: Option<MeasuredAt>,
     /// Where the recipe states the number of tokens.
     tokens: Option<Span>,
+    /// The table of times that it names, until the model has it, and where; none where it cannot be read.
+    times: Option<(Option<Times>, Span)>,
     /// Params as used, for the record.
     params: Vec<(String, String)>,
     /// Texts of `--set`, and whether a `param` took them.
@@ -153,6 +157,7 @@ impl<'a> Checker<'a> {
             patterns: BTreeMap::new(),
             at: None,
             tokens: None,
+            times: None,
             params: Vec::new(),
             set: Vec::new(),
             model: None,

@@ -3,15 +3,11 @@
 use std::sync::Arc;
 
 use super::names::Defined;
-use super::{Branch, Checker, Item, MeasuredAt, State, Typed, TypedModel};
+use super::{Branch, Checker, Item, State, Typed, TypedModel};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::Graph;
-use crate::pass::{Argument, Count, Data, Value, ValueKind, bind_call, shown};
+use crate::pass::{Argument, Data, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
-
-/// Tokens of a text that costs are stated for where the recipe does not say.
-pub const DEFAULT_TOKENS: usize = 128;
 
 impl Checker<'_> {
     pub(super) fn recipe(&mut self, source: SourceId) -> Option<Typed> {
@@ -21,7 +17,7 @@ impl Checker<'_> {
         let mut state = None;
         let mut body = Vec::new();
         let (title, header) = self.header(&recipe);
-        self.find_measure_at(&recipe);
+        self.find_measure_at(&recipe, source);
         for statement in &recipe.statements {
             self.statement(statement, source, &mut state, &mut body);
         }
@@ -79,31 +75,6 @@ impl Checker<'_> {
             Some((field.name.text.clone(), shown(&value.kind)?))
         });
         (Some(title), fields.collect())
-    }
-
-    /// `measure at { … }` holds for the whole recipe, wherever it stands.
-    fn find_measure_at(&mut self, recipe: &ast::Recipe) {
-        let mut at = MeasuredAt { tokens: DEFAULT_TOKENS, batch: 1 };
-        for statement in &recipe.statements {
-            let ast::StatementKind::MeasureAt { at: record } = &statement.kind else { continue };
-            for field in &record.fields {
-                let Some(value) = self.evaluate(&field.value) else { continue };
-                let Some(Count(count)) = self.read::<Count>(&value) else { continue };
-                match field.name.text.as_str() {
-                    "tokens" => {
-                        at.tokens = count;
-                        self.tokens = Some(field.value.span);
-                    }
-                    "batch" => at.batch = count as u64,
-                    other => {
-                        let message = format!("costs are not stated for `{other}`");
-                        let diagnostic = Diagnostic::at(&codes::UNKNOWN_OPTION, field.name.span, message);
-                        self.report(diagnostic.suggest(other, field.name.span, ["tokens", "batch"]));
-                    }
-                }
-            }
-        }
-        self.at = Some(at);
     }
 
     /// A value as a type; `None` after a diagnostic.
@@ -241,6 +212,7 @@ impl Checker<'_> {
                 let at = self.at_most(&opened.graph)?;
                 let mut graph = (*opened.graph).clone();
                 graph.set_tokens(at.tokens);
+                self.time(&mut graph, at);
                 let graph = Arc::new(graph);
                 let cost = graph.cost(at.batch);
                 let name = name.text.clone();
@@ -248,23 +220,6 @@ impl Checker<'_> {
                 Some(State { graph, of_shapes: cost, cost, bounds: Vec::new() })
             }
         }
-    }
-
-    /// The input that costs are stated for, no longer than the model can read; `None` after a diagnostic.
-    fn at_most(&mut self, graph: &Graph) -> Option<MeasuredAt> {
-        let mut at = self.at?;
-        let most = graph.most_tokens().unwrap_or(usize::MAX);
-        if at.tokens > most {
-            if let Some(span) = self.tokens {
-                let message =
-                    format!("{} tokens are more than the {most} positions of this model", at.tokens);
-                self.report(Diagnostic::at(&codes::OUT_OF_RANGE, span, message));
-                return None;
-            }
-            at.tokens = most;
-        }
-        self.at = Some(at);
-        Some(at)
     }
 
     fn sweep(

@@ -267,6 +267,7 @@ fn bounded(mut cost: Cost, bounds: &[CostBound]) -> Cost {
             CostMeasure::Macs => cap(&mut cost.macs, bound.at_most),
             CostMeasure::Params => cap(&mut cost.params, bound.at_most),
             CostMeasure::Bytes => cap(&mut cost.bytes, bound.at_most),
+            CostMeasure::Latency => cap(&mut cost.nanoseconds, bound.at_most),
         }
     }
     cost

@@ -16,6 +16,7 @@ mod run;
 mod settings;
 mod table;
 mod terminal;
+mod time;
 mod verify;
 
 use std::ffi::OsString;
@@ -44,6 +45,7 @@ enum Command {
     Diff(diff::Diff),
     Verify(verify::Verify),
     Eval(eval::Eval),
+    Time(time::Time),
     Fmt(fmt::Fmt),
     Doc(doc::Doc),
     Explain(explain::Explain),
@@ -74,6 +76,7 @@ impl Command {
             Command::Diff(diff) => (diff.run(session), diff.format),
             Command::Verify(verify) => (verify.run(session), verify.format),
             Command::Eval(eval) => (eval.run(session), eval.format),
+            Command::Time(time) => (time.run(session), time.format),
             Command::Fmt(fmt) => (fmt.run(session), fmt.format),
             Command::Doc(doc) => (doc.run(session), doc.format),
             Command::Explain(explain) => (explain.run(session), explain.format),

@@ -292,6 +292,13 @@ codes! {
     TOO_MANY = "too-many", Error, Recipe;
     /// No choice of elements meets the target. The message states what can be reached.
     UNREACHABLE_BUDGET = "unreachable-budget", Error, Recipe;
+    /// A step bounds `latency`, and nothing says how long the model takes. Times are measured once, `tamis time MODEL --out
+    /// times.json`, and named in the recipe, `measure at { times: "times.json" }`: so the result is the same wherever it is run.
+    NO_TIMES = "no-times", Error, Recipe;
+    /// The table that `measure at { times: … }` names is not there, or is no table of times.
+    TIMES_UNREADABLE = "times-unreadable", Error, Recipe;
+    /// A table of times was measured for another input than costs are stated for, or on another model.
+    TIMES_MISFIT = "times-misfit", Error, Recipe;
     /// Elements that come in groups are to be removed in part: query heads that share a key/value head, experts fewer than a
     /// router chooses.
     INDIVISIBLE = "indivisible", Error, Recipe;

@@ -63,6 +63,17 @@ pub fn bytes_range(min: u64, max: u64, scale: Scale) -> String {
     scale.fit(max).range(min, max, "B")
 }
 
+/// `12.50 ms` of nanoseconds.
+pub fn milliseconds(nanoseconds: u64) -> String {
+    format!("{} ms", digits(nanoseconds as f64 / 1e6))
+}
+
+/// `12.50-13.20 ms` of nanoseconds, or one number where both read the same.
+pub fn milliseconds_range(min: u64, max: u64) -> String {
+    let [low, high] = [min, max].map(|nanoseconds| digits(nanoseconds as f64 / 1e6));
+    if low == high { format!("{high} ms") } else { format!("{low}-{high} ms") }
+}
+
 /// `50 %`, `99.95 %`: as many digits as tell it from its neighbours, at most two behind the point.
 pub fn share(share: f64) -> String {
     let percent = format!("{:.2}", share * 100.0);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::{AxisId, Graph, ParamId, Site, SiteId, Weight};
-use crate::pass::Finding;
+use crate::pass::{Finding, Findings, Traded};
 use crate::provenance::{Cost, Factored, Kept, Sparsified};
 use crate::tensor::DType;
 use crate::weights::Version;
@@ -15,23 +15,28 @@ pub struct Record {
     pub steps: Vec<usize>,
     pub after: Cost,
     pub kept: Vec<(AxisId, Kept)>,
+    /// What other budgets would have kept.
+    pub curve: Vec<Traded>,
     pub factored: Vec<(SiteId, Factored)>,
     pub sparsified: Vec<(SiteId, Sparsified)>,
     pub cast: Vec<(ParamId, DType)>,
 }
 
 impl Record {
-    pub fn of(
-        steps: &[usize],
-        before: &Version,
-        after: &Version,
-        scores: Option<&Finding>,
-        batch: u64,
-    ) -> Self {
+    pub fn of(steps: &[usize], before: &Version, after: &Version, found: Findings<'_>, batch: u64) -> Self {
+        let scores = found.find(|finding| match finding {
+            Finding::UnitScores(scores) => Some(scores),
+            _ => None,
+        });
+        let curve = found.find(|finding| match finding {
+            Finding::Kept(kept) => Some(kept.curve.clone()),
+            _ => None,
+        });
         Self {
             steps: steps.to_vec(),
             after: cost(&after.graph, batch),
             kept: kept(before, after, scores),
+            curve: curve.unwrap_or_default(),
             factored: sites(&before.graph, &after.graph, factored),
             sparsified: sites(&before.graph, &after.graph, sparsified),
             cast: cast(&before.graph, &after.graph),
@@ -46,17 +51,23 @@ pub fn cost(graph: &Graph, batch: u64) -> Cost {
 
 /// Where extents are exact, upper bounds are the numbers themselves.
 pub fn upper(cost: &crate::graph::Cost) -> Cost {
-    Cost { params: cost.params.max, macs: cost.macs.max, flops: cost.flops().max, bytes: cost.bytes.max }
+    Cost {
+        params: cost.params.max,
+        macs: cost.macs.max,
+        flops: cost.flops().max,
+        bytes: cost.bytes.max,
+        nanoseconds: cost.nanoseconds.max,
+    }
 }
 
 /// Scores of longer axes are not kept: of each head one wants to know why, of each neuron nobody does.
 const SCORED: usize = 512;
 
-fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(AxisId, Kept)> {
-    let scores = match scores {
-        Some(Finding::UnitScores(scores)) => Some(scores),
-        _ => None,
-    };
+fn kept(
+    before: &Version,
+    after: &Version,
+    scores: Option<&BTreeMap<String, Vec<f64>>>,
+) -> Vec<(AxisId, Kept)> {
     let mut all = Vec::new();
     for (id, axis) in before.graph.axes.iter() {
         let is_less = after.graph.axes.get(id).is_some_and(|now| now.extent != axis.extent);

@@ -99,8 +99,15 @@ fn step(planned: &PlannedStep, records: &[&Record], output: &Graph, before: Cost
             macs: planned.after.macs,
             flops: planned.after.flops(),
             bytes: planned.after.bytes,
+            nanoseconds: planned.after.nanoseconds,
         },
         budget: planned.bound,
+        // Rules may do a step in pieces, each of which knows it.
+        curve: records
+            .iter()
+            .map(|record| record.curve.clone())
+            .find(|curve| !curve.is_empty())
+            .unwrap_or_default(),
         kept: alive(records.iter().flat_map(|record| &record.kept), |id| output.axes.get(id).is_some()),
         factored: alive(records.iter().flat_map(|record| &record.factored), is_site),
         sparsified: alive(records.iter().flat_map(|record| &record.sparsified), is_site),
@@ -123,6 +130,7 @@ fn exact(cost: &crate::graph::Cost) -> Option<Cost> {
         macs: known(cost.macs)?,
         flops: known(cost.flops())?,
         bytes: known(cost.bytes)?,
+        nanoseconds: known(cost.nanoseconds)?,
     })
 }
 

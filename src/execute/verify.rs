@@ -13,7 +13,7 @@ use crate::check::MeasuredAt;
 use crate::checkpoint::{Checkpoint, Digest, Family, FileId, Passing, Stored, read_graph};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Graph, Sparsity, Weight};
-use crate::pass::{CostBound, CostMeasure, Progress};
+use crate::pass::{CostBound, Progress};
 use crate::provenance::{Cost, Step};
 use crate::tensor::pattern::{Pattern, count_violations};
 use crate::tensor::{DType, MatrixView, convert};
@@ -44,6 +44,7 @@ pub fn verify(
     })?;
     same_shape(&written.version.graph, &read)?;
     read.set_tokens(at.tokens);
+    read.times.clone_from(&written.version.graph.times);
     let version = Version::open(written.version.graph.clone(), &checkpoint);
     let shares = checkpoint.shares();
     let kept: Vec<_> =
@@ -67,24 +68,15 @@ pub fn verify_budgets(steps: &[Step], reckoned: &Cost, written: &Cost) -> Result
     }
     for (at, Step { number, after, budget, .. }) in steps.iter().enumerate() {
         let Some(CostBound { measure, at_most }) = budget else { continue };
-        let mut left: Vec<u64> = steps[at..].iter().map(|step| of(&step.after, *measure)).collect();
-        left.push(of(written, *measure));
+        let mut left: Vec<u64> = steps[at..].iter().map(|step| step.after.of(*measure)).collect();
+        left.push(written.of(*measure));
         let grew = left.windows(2).any(|pair| pair[0] < pair[1]);
-        let last = if grew { of(after, *measure) } else { of(written, *measure) };
+        let last = if grew { after.of(*measure) } else { written.of(*measure) };
         if let Some(cost) = [left[0], last].into_iter().find(|cost| cost > at_most) {
             return Err(broken(format!("step {number} left {cost} {measure}, where it promised {at_most}")));
         }
     }
     Ok(())
-}
-
-fn of(cost: &Cost, measure: CostMeasure) -> u64 {
-    match measure {
-        CostMeasure::Flops => cost.flops,
-        CostMeasure::Macs => cost.macs,
-        CostMeasure::Params => cost.params,
-        CostMeasure::Bytes => cost.bytes,
-    }
 }
 
 /// The axes of both by path, and the tensors by name. Ranks and dropped layers are seen in these.

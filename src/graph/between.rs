@@ -18,6 +18,11 @@ impl Between {
         Self { min: value, max: value }
     }
 
+    /// Both bounds changed by something that grows with its argument.
+    pub fn map(self, f: impl Fn(u64) -> u64) -> Self {
+        Self { min: f(self.min), max: f(self.max) }
+    }
+
     pub fn known(self) -> Option<u64> {
         (self.min == self.max).then_some(self.min)
     }

@@ -27,6 +27,8 @@ pub struct Cost {
     pub bytes: Between,
     /// Bytes of the values that operations make, in f32.
     pub activation_bytes: Between,
+    /// How long one forward pass takes by a table of measured times; 0 without one.
+    pub nanoseconds: Between,
 }
 
 impl Cost {
@@ -44,6 +46,7 @@ impl Add for Cost {
             macs: self.macs + other.macs,
             bytes: self.bytes + other.bytes,
             activation_bytes: self.activation_bytes + other.activation_bytes,
+            nanoseconds: self.nanoseconds + other.nanoseconds,
         }
     }
 }
@@ -73,6 +76,9 @@ impl Graph {
         for op in self.ops.node_indices() {
             for (node, macs) in self.macs_by_node(op) {
                 costs[node.index()].macs += macs * batch;
+            }
+            for (node, time) in self.nanoseconds_by_node(op, batch) {
+                costs[node.index()].nanoseconds += time;
             }
             let made = &self.ops[op];
             costs[made.node.index()].activation_bytes += self.product(&made.value) * 4 * batch;
@@ -164,8 +170,8 @@ impl Graph {
         self.rows(query) * self.rows(key) * width * 2
     }
 
-    /// The share of a product that an expert does: `top_k` of them run for a token.
-    fn shared(&self, macs: Between, experts: &Experts) -> Between {
+    /// The share of a product, or of its time, that an expert does: `top_k` of them run for a token.
+    pub(super) fn shared(&self, macs: Between, experts: &Experts) -> Between {
         let count = experts.experts.len().max(1) as u64;
         let active = (experts.top_k as u64).min(count);
         let share = |macs: u64| macs.saturating_mul(active) / count;
@@ -195,11 +201,11 @@ impl Graph {
         axes.map(|&axis| Between::from(self.extent(axis))).fold(Between::exact(1), Mul::mul)
     }
 
-    fn product(&self, dims: &[Dim]) -> Between {
+    pub(super) fn product(&self, dims: &[Dim]) -> Between {
         dims.iter().map(|dim| self.dim(dim)).fold(Between::exact(1), Mul::mul)
     }
 
-    fn dim(&self, dim: &Dim) -> Between {
+    pub(super) fn dim(&self, dim: &Dim) -> Between {
         dim.0.iter().map(|&axis| Between::from(self.extent(axis))).fold(Between::exact(1), Mul::mul)
     }
 

@@ -22,6 +22,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod times;
 mod tree;
 mod valid;
 
@@ -44,6 +45,7 @@ pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity
 pub use places::Places;
 pub use projections::Projection;
 pub use shared::Shared;
+pub use times::{Grid, Times};
 pub use tree::{Node, NodeId, Tree};
 
 /// The number of an operation.
@@ -64,6 +66,9 @@ pub struct Graph {
     pub blocks: Shared<Vec<Block>>,
     /// How the architecture's config states the extents.
     pub facts: Shared<Vec<Fact>>,
+    /// How long operations take, where a recipe names a table: of a machine, and no part of the model.
+    #[serde(skip)]
+    pub times: Option<Shared<Times>>,
 }
 
 /// A layer: the operations under a tree node between one value and the next of equal dims.

@@ -10,7 +10,7 @@ use super::{axes, each_gradient, read_batches};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Graph};
 use crate::pass::elements::everything;
-use crate::pass::{Context, Data, Finding, Work, WorkKind};
+use crate::pass::{Context, Data, Finding, Kept, Work, WorkKind};
 use crate::tensor::solve::product;
 
 /// Exchanges units that go for others of their axis, as many as before, where the gates' gradients say that together they cost
@@ -83,7 +83,8 @@ impl Work for RearrangeUnits {
             });
             (path.clone(), found.unwrap_or_else(|| kept.clone()))
         };
-        Ok(Finding::Kept(kept.par_iter().map(anew).collect()))
+        let stay = kept.stay.par_iter().map(anew).collect();
+        Ok(Finding::Kept(Kept { stay, curve: kept.curve.clone() }))
     }
 }
 

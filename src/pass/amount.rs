@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::argument::{Argument, Ratio, Type, Wrong};
 use super::registry::Registry;
 use super::value::{Value, ValueKind};
+use crate::diagnostic::numbers::{self, Scale};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Between, Cost};
 
-/// A cost that shapes alone decide.
+/// A cost that shapes alone decide, and times that were measured before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
@@ -18,10 +19,12 @@ pub enum CostMeasure {
     Macs,
     Params,
     Bytes,
+    /// Seconds of a forward pass, by a table of measured times; counted in nanoseconds.
+    Latency,
 }
 
 impl CostMeasure {
-    pub const ALL: [Self; 4] = [Self::Flops, Self::Macs, Self::Params, Self::Bytes];
+    pub const ALL: [Self; 5] = [Self::Flops, Self::Macs, Self::Params, Self::Bytes, Self::Latency];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -29,6 +32,7 @@ impl CostMeasure {
             Self::Macs => "macs",
             Self::Params => "params",
             Self::Bytes => "bytes",
+            Self::Latency => "latency",
         }
     }
 
@@ -38,6 +42,40 @@ impl CostMeasure {
             Self::Macs => cost.macs,
             Self::Params => cost.params,
             Self::Bytes => cost.bytes,
+            Self::Latency => cost.nanoseconds,
+        }
+    }
+
+    /// What tables have a column of: FLOPs are twice the MACs, and times are known where a recipe names a table of them.
+    pub fn columns(times: bool) -> impl Iterator<Item = Self> + Clone {
+        [Self::Params, Self::Macs, Self::Bytes].into_iter().chain(times.then_some(Self::Latency))
+    }
+
+    /// How a column is headed.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Macs => "MACs",
+            Self::Flops => "FLOPs",
+            _ => self.name(),
+        }
+    }
+
+    /// A range as people read it, in the scale of another cost, so that rows compare at sight.
+    pub fn show_range(self, range: Between, beside: u64) -> String {
+        let Between { min, max } = range;
+        match self {
+            Self::Bytes => numbers::bytes_range(min, max, Scale::of(beside)),
+            Self::Latency => numbers::milliseconds_range(min, max),
+            _ => numbers::count_range(min, max, Scale::of(beside)),
+        }
+    }
+
+    /// A cost as people read it.
+    pub fn show(self, cost: u64) -> String {
+        match self {
+            Self::Bytes => numbers::bytes(cost),
+            Self::Latency => numbers::milliseconds(cost),
+            _ => numbers::count(cost),
         }
     }
 }
@@ -67,6 +105,10 @@ impl Budget {
     pub fn at_most(self, input: &Cost) -> u64 {
         match self.amount {
             BudgetAmount::Share(share) => (self.measure.of(input).max as f64 * share).floor() as u64,
+            // Times are written in seconds.
+            BudgetAmount::Absolute(amount) if self.measure == CostMeasure::Latency => {
+                (amount * 1e9).floor() as u64
+            }
             BudgetAmount::Absolute(amount) => amount.floor() as u64,
         }
     }

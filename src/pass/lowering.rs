@@ -148,8 +148,8 @@ pub trait Rewrite: Debug + Send + Sync {
 pub enum Finding {
     /// For each axis (by path) a score an element.
     UnitScores(BTreeMap<String, Vec<f64>>),
-    /// For each axis (by path) the elements that stay, ascending.
-    Kept(BTreeMap<String, Vec<usize>>),
+    /// The elements that stay.
+    Kept(Kept),
     /// For each site (by path) where its scores are cut.
     Cuts(BTreeMap<String, Cut>),
     /// For each site (by path) the rank of its factors; sites that stay dense are not listed.
@@ -159,6 +159,24 @@ pub enum Finding {
     /// Tensors that were computed anew, in a directory of their own, by the numbers of their params; and how much of the
     /// output each layer lost, by path.
     Tensors { dir: PathBuf, lost: BTreeMap<String, f64> },
+}
+
+/// Which elements stay.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// For each axis (by path) the elements that stay, ascending.
+    pub stay: BTreeMap<String, Vec<usize>>,
+    /// Under a budget what other budgets would have kept, the smallest first.
+    pub curve: Vec<Traded>,
+}
+
+/// How much of all scores a cost buys.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Traded {
+    /// What the whole model costs.
+    pub cost: u64,
+    /// The share of the sum of scores that stays.
+    pub score: f64,
 }
 
 /// For each place (by path) numbers that were seen there: of a site one for each input, of an axis one for each element.

@@ -30,7 +30,9 @@ pub use criterion::{
     Asked, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
 };
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
-pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Statistics, Work, WorkKind};
+pub use lowering::{
+    Bound as CostBound, Finding, Kept, Lowering, Rewrite, Stage, Statistics, Traded, Work, WorkKind,
+};
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use placed::Placed;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::amount::{Budget, CostMeasure};
 use super::noun::Noun;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, codes};
 use crate::graph::{Cost, Graph};
 use crate::source::Span;
 use crate::syntax::ast::ClauseKind;
@@ -46,6 +47,19 @@ impl StepScope<'_> {
     /// Whether the step names no place: the whole model is meant.
     pub fn is_everywhere(&self) -> bool {
         !self.clauses.contains_key(&ClauseKind::Of) && !self.clauses.contains_key(&ClauseKind::At)
+    }
+
+    /// The largest cost that a budget allows; shares are of the input model's.
+    ///
+    /// # Errors
+    /// Where it bounds time, and no table says how long anything takes.
+    pub fn at_most(&self, budget: Budget) -> Result<u64, Diagnostic> {
+        if budget.measure == CostMeasure::Latency && self.graph.times.is_none() {
+            let message = "how long this model takes is not known";
+            let help = "measure it, `tamis time MODEL --out times.json`, and say `measure at { times: \"times.json\" }`";
+            return Err(self.at(ClauseKind::To, &codes::NO_TIMES, message).help(help));
+        }
+        Ok(budget.at_most(self.input))
     }
 
     pub fn at(&self, clause: ClauseKind, code: &'static Code, message: impl Into<String>) -> Diagnostic {

@@ -58,7 +58,7 @@ impl Pass for Factorize {
             Amount::Rank(rank) => (same_rank(&candidates, rank), None),
             Amount::Energy(_) => (candidates.iter().map(Candidate::any_rank).collect(), None),
             Amount::Budget(budget) => {
-                let at_most = budget.at_most(step.input);
+                let at_most = step.at_most(budget)?;
                 let bound = CostBound { measure: budget.measure, at_most };
                 (within(step, &candidates, budget, at_most)?, Some(bound))
             }

@@ -145,7 +145,7 @@ impl Prune {
     /// `to 60% flops`.
     fn budgeted(&self, step: &StepScope<'_>, budget: Budget) -> Result<Lowering, Diagnostic> {
         let axes = self.axes(step);
-        let at_most = budget.at_most(step.input);
+        let at_most = step.at_most(budget)?;
         let cost = |count: &dyn Fn(&Counted<'_>) -> usize| {
             let counts = axes.iter().map(|axis| (axis.path, count(axis)));
             cost_with(step.graph, counts, budget.measure, step.batch)
@@ -358,10 +358,14 @@ fn unreachable_budget(
     most: u64,
 ) -> Diagnostic {
     let of_input = |cost: u64| 100.0 * cost as f64 / budget.measure.of(step.input).max.max(1) as f64;
-    let message = format!("no choice reaches {at_most} {}", budget.measure);
+    let message = format!("no choice reaches {} {}", budget.measure.show(at_most), budget.measure);
     step.at(ClauseKind::To, &codes::UNREACHABLE_BUDGET, message)
         .says(format!("between {:.1} % and {:.1} % can be reached here", of_input(least), of_input(most)))
-        .help(format!("what is selected can bring the model to {least} {} at least", budget.measure))
+        .help(format!(
+            "what is selected can bring the model to {} {} at least",
+            budget.measure.show(least),
+            budget.measure
+        ))
 }
 
 /// Says that heads are removed in whole groups, where the user spoke of heads.

@@ -69,7 +69,7 @@ impl Building {
         let plan = &mut self.plan;
         let inputs: Vec<(Need, Digest)> =
             needs.iter().map(|&(need, id)| (need, plan.tasks[id].key)).collect();
-        let key = key(&does, &inputs, plan.at);
+        let key = key(&does, &inputs, plan.at, plan.model.graph.times.as_deref());
         plan.wanted += 1;
         let id = *self.known.entry(key).or_insert_with(|| {
             let id = plan.tasks.add_node(Task { does, key, steps: Vec::new() });

@@ -80,7 +80,8 @@ impl Plan {
                 self.tasks[id].rewriting_mut().expect("it was one just now").graph = graph;
             }
             let inputs = self.inputs(id);
-            self.tasks[id].key = key(&self.tasks[id].does, &inputs, self.at);
+            self.tasks[id].key =
+                key(&self.tasks[id].does, &inputs, self.at, self.model.graph.times.as_deref());
         }
     }
 

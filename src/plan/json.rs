@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Plan, needs, numbered};
 use crate::graph::{Between, CannotSay, Cost};
+use crate::pass::CostMeasure;
 
 /// `{schema, before, after, steps, tasks, saves, needs}`; a number that is not known yet is `{min, max}`.
 pub fn json(plan: &Plan) -> Value {
@@ -69,12 +70,12 @@ fn saves(plan: &Plan) -> Vec<Value> {
 }
 
 fn cost(cost: &Cost) -> Value {
-    json!({
-        "params": number(cost.params),
-        "macs": number(cost.macs),
-        "flops": number(cost.flops()),
-        "bytes": number(cost.bytes),
-    })
+    let known = |measure: &CostMeasure| *measure != CostMeasure::Latency || cost.nanoseconds.max > 0;
+    let one = |measure: CostMeasure| match measure {
+        CostMeasure::Latency => ("nanoseconds".to_string(), number(cost.nanoseconds)),
+        _ => (measure.name().to_string(), number(measure.of(cost))),
+    };
+    Value::Object(CostMeasure::ALL.into_iter().filter(known).map(one).collect())
 }
 
 fn number(number: Between) -> Value {

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::task::{Does, Need};
 use crate::check::MeasuredAt;
 use crate::checkpoint::Digest;
+use crate::graph::Times;
 
 /// Inputs are given in the order in which they are needed.
-pub fn key(does: &Does, inputs: &[(Need, Digest)], at: MeasuredAt) -> Digest {
-    let mut text = arguments(does, at).to_string();
+pub fn key(does: &Does, inputs: &[(Need, Digest)], at: MeasuredAt, times: Option<&Times>) -> Digest {
+    let mut text = arguments(does, at, times).to_string();
     for (need, key) in inputs {
         text.push_str(&format!("\n{need:?} {key}"));
     }
@@ -16,9 +17,9 @@ pub fn key(does: &Does, inputs: &[(Need, Digest)], at: MeasuredAt) -> Digest {
 }
 
 /// All that a task depends on beside its inputs. Descriptions stand in it too: different kinds of work may have equal arguments.
-fn arguments(does: &Does, at: MeasuredAt) -> Value {
+fn arguments(does: &Does, at: MeasuredAt, times: Option<&Times>) -> Value {
     match does {
-        Does::Source => json!(["source", at.tokens, at.batch]),
+        Does::Source => json!(["source", at.tokens, at.batch, times]),
         Does::Work(work) => {
             json!(["work", work.kind(), work.describe(), work.arguments(), work.reads()])
         }

@@ -40,7 +40,7 @@ pub use effect::{Effect, Places, is_below};
 pub use json::json;
 pub use needs::{BLOCK, Held, Needs, changed, last_uses, needs, peak, read, tensors_at};
 pub use order::topological;
-pub use table::{aligned, cut, needs_text, table};
+pub use table::{aligned, cut, line, needs_text, table};
 pub use task::{Does, Entry, Expecting, Measuring, Need, Part, Rewriting, Saving, Storage, Task};
 pub use text::{numbered, text};
 

@@ -1,9 +1,9 @@
 //! What each step costs and leaves, as a table for people.
 
 use super::{Needs, Plan, Step, needs};
-use crate::diagnostic::numbers::{self, Scale};
-use crate::graph::{Between, Cost};
-use crate::pass::{CostBound, CostMeasure};
+use crate::diagnostic::numbers;
+use crate::graph::Cost;
+use crate::pass::CostMeasure;
 
 /// Longer texts are cut, so that a row stays on a line.
 const TEXT: usize = 48;
@@ -15,13 +15,15 @@ const TEXT: usize = 48;
 /// 2 sparsify weights …            same           same      same           12 weights 2:4
 /// ```
 pub fn table(plan: &Plan) -> String {
-    let scales = Scales::of(&plan.model.cost);
-    let mut rows = vec![["", "", "", "params", "MACs", "bytes", ""].map(String::from)];
-    let [params, macs, bytes] = scales.show(&plan.model.cost);
-    let input = format!("{}, {}", plan.model.path.display(), measured_at(plan));
-    rows.push([String::new(), "input".into(), cut(&input), params, macs, bytes, String::new()]);
+    let input = &plan.model.cost;
+    let columns: Vec<CostMeasure> = CostMeasure::columns(input.nanoseconds.max > 0).collect();
+    let shown = |measure: &CostMeasure| measure.show_range(measure.of(input), measure.of(input).max);
+    let titles = columns.iter().map(|measure| measure.title().to_string());
+    let mut rows = vec![line(["", "", ""].map(String::from), titles, String::new())];
+    let what = format!("{}, {}", plan.model.path.display(), measured_at(plan));
+    rows.push(line([String::new(), "input".into(), cut(&what)], columns.iter().map(shown), String::new()));
     for step in &plan.steps {
-        rows.push(row(step, &scales));
+        rows.push(row(step, &columns, input));
     }
     aligned(&rows, 2)
 }
@@ -56,54 +58,26 @@ fn measured_at(plan: &Plan) -> String {
     if at.is_empty() { "1 picture".into() } else { at.join(", ") }
 }
 
-fn row(step: &Step, scales: &Scales) -> [String; 7] {
-    let after = scales.show(&step.after);
-    let costs = [
-        (step.before.params, step.after.params),
-        (step.before.macs, step.after.macs),
-        (step.before.bytes, step.after.bytes),
-    ];
-    let mut shown = after.into_iter().zip(costs);
-    let mut next = || {
-        shown.next().map_or(
-            String::new(),
-            |(text, (before, after))| if before == after { "same".into() } else { text },
-        )
+fn row(step: &Step, columns: &[CostMeasure], input: &Cost) -> Vec<String> {
+    let cost = |measure: &CostMeasure| {
+        let (before, after) = (measure.of(&step.before), measure.of(&step.after));
+        match before == after {
+            true => "same".into(),
+            false => measure.show_range(after, measure.of(input).max),
+        }
     };
-    let [params, macs, bytes] = [next(), next(), next()];
-    let bound = step.bound.map(|bound| format!("{} <= {}", bound.measure, at_most(bound)));
+    let bound = step.bound.map(|bound| format!("{} <= {}", bound.measure, bound.measure.show(bound.at_most)));
     let gain = Some(step.gain.clone()).filter(|gain| !gain.is_empty());
     let remark = bound.into_iter().chain(gain).collect::<Vec<_>>().join(", ");
     let rest = step.text.strip_prefix(step.verb).unwrap_or(&step.text).trim();
     let branch: String = step.branch.iter().map(|label| format!("{label}: ")).collect();
-    [step.number.to_string(), step.verb.into(), cut(&format!("{branch}{rest}")), params, macs, bytes, remark]
+    let front = [step.number.to_string(), step.verb.into(), cut(&format!("{branch}{rest}"))];
+    line(front, columns.iter().map(cost), remark)
 }
 
-fn at_most(bound: CostBound) -> String {
-    match bound.measure {
-        CostMeasure::Bytes => numbers::bytes(bound.at_most),
-        _ => numbers::count(bound.at_most),
-    }
-}
-
-/// One scale a column, the input's, so that rows compare at sight.
-struct Scales {
-    params: Scale,
-    macs: Scale,
-    bytes: Scale,
-}
-
-impl Scales {
-    fn of(cost: &Cost) -> Self {
-        let scale = |number: Between| Scale::of(number.max);
-        Self { params: scale(cost.params), macs: scale(cost.macs), bytes: scale(cost.bytes) }
-    }
-
-    fn show(&self, cost: &Cost) -> [String; 3] {
-        let count = |number: Between, scale| numbers::count_range(number.min, number.max, scale);
-        let bytes = numbers::bytes_range(cost.bytes.min, cost.bytes.max, self.bytes);
-        [count(cost.params, self.params), count(cost.macs, self.macs), bytes]
-    }
+/// What stands in front of the costs, the costs, and what stands behind.
+pub fn line(front: [String; 3], costs: impl Iterator<Item = String>, behind: String) -> Vec<String> {
+    front.into_iter().chain(costs).chain([behind]).collect()
 }
 
 /// The text, or its beginning where a row would not stay on a line.
@@ -115,13 +89,15 @@ pub fn cut(text: &str) -> String {
 }
 
 /// Columns as wide as their widest cell, the first ones one space apart, the others three.
-pub fn aligned<const N: usize>(rows: &[[String; N]], close: usize) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
+pub fn aligned<R: AsRef<[String]>>(rows: &[R], close: usize) -> String {
+    let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+    let cell = |row: &R, column: usize| row.as_ref().get(column).map_or(0, |cell| cell.chars().count());
+    let width = |column: usize| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        for (column, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate() {
             let gap = if column < close { " " } else { "   " };
             line.push_str(&format!("{cell:<width$}{gap}"));
         }

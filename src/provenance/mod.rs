@@ -16,7 +16,7 @@ pub use statement::{
 };
 
 use crate::graph::{Between, CannotSay, Role, Sparsity};
-use crate::pass::{CostBound, Unit};
+use crate::pass::{CostBound, CostMeasure, Traded, Unit};
 use crate::tensor::DType;
 
 /// The version of the form below. Readers refuse a larger one.
@@ -107,6 +107,25 @@ pub struct Cost {
     pub flops: u64,
     /// Bytes of the stored weights.
     pub bytes: u64,
+    /// How long a forward pass takes by the table of times that the recipe names; 0 where it names none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nanoseconds: u64,
+}
+
+impl Cost {
+    pub fn of(&self, measure: CostMeasure) -> u64 {
+        match measure {
+            CostMeasure::Params => self.params,
+            CostMeasure::Macs => self.macs,
+            CostMeasure::Flops => self.flops,
+            CostMeasure::Bytes => self.bytes,
+            CostMeasure::Latency => self.nanoseconds,
+        }
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a model costs, and how many of its weights are zero.
@@ -134,6 +153,9 @@ pub struct Step {
     pub budget: Option<CostBound>,
     /// Axes that lost elements.
     pub kept: Vec<Kept>,
+    /// Under a budget what other budgets would have kept, the smallest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<Traded>,
     /// Weights that became two factors.
     pub factored: Vec<Factored>,
     /// Weights whose sparsity the step established.
@@ -149,6 +171,24 @@ pub struct PlannedCost {
     pub macs: Between,
     pub flops: Between,
     pub bytes: Between,
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub nanoseconds: Between,
+}
+
+impl PlannedCost {
+    pub fn of(&self, measure: CostMeasure) -> Between {
+        match measure {
+            CostMeasure::Params => self.params,
+            CostMeasure::Macs => self.macs,
+            CostMeasure::Flops => self.flops,
+            CostMeasure::Bytes => self.bytes,
+            CostMeasure::Latency => self.nanoseconds,
+        }
+    }
+}
+
+fn is_nothing(range: &Between) -> bool {
+    *range == Between::default()
 }
 
 /// Which elements of an axis stayed.

@@ -4,7 +4,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::chart::{self, Scores};
+use super::chart::{self, Curve, Scores};
 use super::layers::{self, Table, Zeros};
 use super::rows::{self, Expected, Measure, Spent, Stage, Total};
 use super::words::{at, did, ranges, title};
@@ -67,6 +67,7 @@ struct Detail<'a> {
     verb: &'a str,
     did: Vec<String>,
     groups: Vec<Group<'a>>,
+    curve: Option<Curve>,
     /// Place and rank of factored weights.
     factored: Vec<[String; 2]>,
     /// Places and promise of sparse weights.
@@ -155,6 +156,7 @@ fn detail(step: &Step) -> Option<Detail<'_>> {
         verb: &step.verb,
         did: did(step),
         groups,
+        curve: chart::curve(step),
         factored,
         sparsified,
     })

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::chart::{Bar, percent};
 use super::words::{compared, did, left, value};
-use crate::diagnostic::numbers::{Scale, bytes, bytes_range, count, count_range, share};
+use crate::diagnostic::numbers::share;
 use crate::graph::Between;
 use crate::pass::CostMeasure;
 use crate::provenance::{Cost, Provenance, Step, Totals};
@@ -69,13 +69,16 @@ pub(super) struct Expected {
 
 pub(super) fn totals(provenance: &Provenance) -> Vec<Total> {
     let (before, after) = (&provenance.before, &provenance.after);
+    // Times are known where the recipe names a table of them.
+    let known =
+        |(_, measure): &(&str, CostMeasure)| *measure != CostMeasure::Latency || before.cost.nanoseconds > 0;
     let mut rows: Vec<Total> = COSTS
         .into_iter()
+        .filter(known)
         .map(|(name, measure)| {
-            let (was, is) = (of(measure, &before.cost), of(measure, &after.cost));
-            let shown = |number| if measure == CostMeasure::Bytes { bytes(number) } else { count(number) };
+            let (was, is) = (before.cost.of(measure), after.cost.of(measure));
             let left = left(is, was).map_or(String::new(), share);
-            Total { name, before: shown(was), after: shown(is), left, bar: Bar::share(is, was) }
+            Total { name, before: measure.show(was), after: measure.show(is), left, bar: Bar::share(is, was) }
         })
         .collect();
     rows.push(Total {
@@ -96,14 +99,16 @@ pub(super) fn stages(provenance: &Provenance) -> Vec<Stage> {
         verb: "input".into(),
         text: provenance.input.path.clone(),
         did: Vec::new(),
-        costs: COLUMNS.map(|(name, measure)| spent(name, measure, input, input, None)).to_vec(),
+        costs: columns(input).map(|(name, measure)| spent(name, measure, input, input, None)).collect(),
     };
     let stage = |step: &Step| Stage {
         number: step.number,
         verb: step.verb.clone(),
         text: step.text.strip_prefix(step.verb.as_str()).unwrap_or(&step.text).trim().to_string(),
         did: did(step),
-        costs: COLUMNS.map(|(name, measure)| spent(name, measure, &step.after, input, Some(step))).to_vec(),
+        costs: columns(input)
+            .map(|(name, measure)| spent(name, measure, &step.after, input, Some(step)))
+            .collect(),
     };
     std::iter::once(first).chain(provenance.steps.iter().map(stage)).collect()
 }
@@ -134,35 +139,31 @@ pub(super) fn zeros(totals: &Totals) -> String {
     share(left(totals.zeros, totals.cost.params).unwrap_or(0.0))
 }
 
-const COSTS: [(&str, CostMeasure); 4] = [
+const COSTS: [(&str, CostMeasure); 5] = [
     ("parameters", CostMeasure::Params),
     ("MACs", CostMeasure::Macs),
     ("FLOPs", CostMeasure::Flops),
     ("bytes", CostMeasure::Bytes),
+    ("latency by table", CostMeasure::Latency),
 ];
 
-/// FLOPs are twice the MACs: one of them is enough from step to step.
-const COLUMNS: [(&str, CostMeasure); 3] =
-    [("parameters", CostMeasure::Params), ("MACs", CostMeasure::Macs), ("bytes", CostMeasure::Bytes)];
+/// What the page calls a column.
+fn title(measure: CostMeasure) -> &'static str {
+    let named = COSTS.iter().find(|(_, other)| *other == measure);
+    named.map_or(measure.name(), |(title, _)| title)
+}
 
-fn of(measure: CostMeasure, cost: &Cost) -> u64 {
-    match measure {
-        CostMeasure::Params => cost.params,
-        CostMeasure::Macs => cost.macs,
-        CostMeasure::Flops => cost.flops,
-        CostMeasure::Bytes => cost.bytes,
-    }
+/// The columns of costs from step to step.
+fn columns(input: &Cost) -> impl Iterator<Item = (&'static str, CostMeasure)> {
+    CostMeasure::columns(input.nanoseconds > 0).map(|measure| (title(measure), measure))
 }
 
 fn spent(name: &'static str, measure: CostMeasure, cost: &Cost, input: &Cost, step: Option<&Step>) -> Spent {
-    let (is, was) = (of(measure, cost), of(measure, input));
-    let shown = |range: Between| match measure {
-        CostMeasure::Bytes => bytes_range(range.min, range.max, Scale::of(was)),
-        _ => count_range(range.min, range.max, Scale::of(was)),
-    };
+    let (is, was) = (cost.of(measure), input.of(measure));
+    let shown = |range: Between| measure.show_range(range, was);
     // What a step leaves as it was, it did not foresee.
-    let step = step.filter(|step| of(measure, &step.before) != is);
-    let planned = step.map(|step| planned(measure, step)).filter(|planned| planned.known().is_none());
+    let step = step.filter(|step| step.before.of(measure) != is);
+    let planned = step.map(|step| step.planned.of(measure)).filter(|planned| planned.known().is_none());
     let mut bar = Bar::share(is, was);
     bar.band = planned.map(|range| {
         let (from, to) = (percent(range.min, was), percent(range.max, was));
@@ -171,15 +172,6 @@ fn spent(name: &'static str, measure: CostMeasure, cost: &Cost, input: &Cost, st
     bar.tick = step.and_then(|step| limit(measure, step)).map(|limit| percent(limit, was));
     let left = left(is, was).map_or(String::new(), share);
     Spent { name, value: shown(Between::exact(is)), left, bar, planned: planned.map(shown) }
-}
-
-fn planned(measure: CostMeasure, step: &Step) -> Between {
-    match measure {
-        CostMeasure::Params => step.planned.params,
-        CostMeasure::Macs => step.planned.macs,
-        CostMeasure::Flops => step.planned.flops,
-        CostMeasure::Bytes => step.planned.bytes,
-    }
 }
 
 /// What the step was allowed to cost. A bound on FLOPs is one on MACs.

@@ -2,9 +2,11 @@
 
 use super::rows::{self, Spent, zeros};
 use super::words::{at, left};
-use crate::diagnostic::numbers::{Scale, bytes_range, count_range, share};
-use crate::plan::{aligned, cut};
-use crate::provenance::{Cost, Provenance};
+use crate::diagnostic::numbers::share;
+use crate::graph::Between;
+use crate::pass::CostMeasure;
+use crate::plan::{aligned, cut, line};
+use crate::provenance::Provenance;
 
 /// ```text
 ///                                     params   MACs     bytes     zeros
@@ -16,8 +18,10 @@ use crate::provenance::{Cost, Provenance};
 /// held     flops <= 60% of input        1.71 G <= 1.71 G
 /// ```
 pub fn summary(provenance: &Provenance, output: &str) -> String {
-    let mut lines = vec![["", "", "", "params", "MACs", "bytes", "zeros"].map(String::from)];
-    lines.extend(model_rows(provenance, output));
+    let columns: Vec<CostMeasure> = CostMeasure::columns(provenance.before.cost.nanoseconds > 0).collect();
+    let titles = columns.iter().map(|measure| measure.title().to_string());
+    let mut lines = vec![line(["", "", ""].map(String::from), titles, "zeros".into())];
+    lines.extend(model_rows(provenance, output, &columns));
     let mut text = aligned(&lines, 2);
     let checked = expectations(provenance);
     let measured: Vec<[String; 3]> = rows::measures(provenance)
@@ -31,7 +35,7 @@ pub fn summary(provenance: &Provenance, output: &str) -> String {
     text
 }
 
-fn model_rows(provenance: &Provenance, output: &str) -> Vec<[String; 7]> {
+fn model_rows(provenance: &Provenance, output: &str, columns: &[CostMeasure]) -> Vec<Vec<String>> {
     let (before, after) = (&provenance.before, &provenance.after);
     let stages = rows::stages(provenance);
     let mut rows = Vec::new();
@@ -46,26 +50,18 @@ fn model_rows(provenance: &Provenance, output: &str) -> Vec<[String; 7]> {
         let number = if input { String::new() } else { stage.number.to_string() };
         let what = if input { format!("{}, {}", stage.text, at(provenance.at)) } else { stage.text.clone() };
         let zeros = if input { zeros(before) } else { String::new() };
-        rows.push([number, stage.verb.clone(), cut(&what), shown(0), shown(1), shown(2), zeros]);
+        rows.push(line([number, stage.verb.clone(), cut(&what)], (0..columns.len()).map(shown), zeros));
         last = costs;
     }
-    let [params, macs, bytes] = costs(&after.cost, &before.cost);
-    rows.push([String::new(), "output".into(), cut(output), params, macs, bytes, zeros(after)]);
-    let of_input = |is: u64, was: u64| left(is, was).map_or(String::new(), share);
     let (is, was) = (&after.cost, &before.cost);
-    let shares = [(is.params, was.params), (is.macs, was.macs), (is.bytes, was.bytes)];
-    let [params, macs, bytes] = shares.map(|(is, was)| of_input(is, was));
-    let nothing = String::new;
-    rows.push([nothing(), nothing(), "of the input".into(), params, macs, bytes, nothing()]);
+    let shown = |measure: &CostMeasure| measure.show_range(Between::exact(is.of(*measure)), was.of(*measure));
+    let front = [String::new(), "output".into(), cut(output)];
+    rows.push(line(front, columns.iter().map(shown), zeros(after)));
+    let of_input =
+        |measure: &CostMeasure| left(is.of(*measure), was.of(*measure)).map_or(String::new(), share);
+    let front = [String::new(), String::new(), "of the input".into()];
+    rows.push(line(front, columns.iter().map(of_input), String::new()));
     rows
-}
-
-fn costs(cost: &Cost, input: &Cost) -> [String; 3] {
-    [
-        count_range(cost.params, cost.params, Scale::of(input.params)),
-        count_range(cost.macs, cost.macs, Scale::of(input.macs)),
-        bytes_range(cost.bytes, cost.bytes, Scale::of(input.bytes)),
-    ]
 }
 
 fn expectations(provenance: &Provenance) -> Vec<[String; 3]> {

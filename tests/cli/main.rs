@@ -6,6 +6,7 @@ mod changed;
 mod data;
 mod full_disk;
 mod hostile;
+mod latency;
 mod models;
 mod papers;
 mod program;

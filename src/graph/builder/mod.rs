@@ -88,6 +88,7 @@ impl<'h> Builder<'h> {
             sites: Default::default(),
             blocks: Default::default(),
             facts: Default::default(),
+            times: None,
         };
         Self {
             graph,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::knapsack::{Axes, within_budget};
+use super::knapsack::Axes;
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Context, CostMeasure, Finding, Work, WorkKind};
+use crate::pass::{Context, CostMeasure, Finding, Kept, Work, WorkKind};
 
 /// How many stay, and who competes with whom.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,9 @@ impl Work for ChooseElements {
         match &self.choice {
             Choice::Each(keep) => format!("the best of each of {} axes", keep.len()),
             Choice::Together { keep, .. } => format!("the best {keep} of all"),
+            Choice::Within { measure: CostMeasure::Latency, at_most, .. } => {
+                format!("the best within {}", CostMeasure::Latency.show(*at_most))
+            }
             Choice::Within { measure, at_most, .. } => format!("the best within {at_most} {measure}"),
         }
     }
@@ -97,20 +100,22 @@ impl Work for ChooseElements {
             .collect();
         let ranked: BTreeMap<&str, Vec<usize>> =
             scores.iter().map(|(path, scores)| (path.as_str(), ranking(scores))).collect();
+        let mut curve = Vec::new();
         let counts = match &self.choice {
             Choice::Each(keep) => keep.clone(),
             Choice::Together { keep, limits } => together(&scores, *keep, limits),
             Choice::Within { measure, at_most, batch, limits } => {
                 let axes = Axes::new(&version.graph, &scores, limits, *measure, *batch);
-                within_budget(&axes, *at_most)
+                curve = axes.curve();
+                axes.counted(&axes.within(*at_most))
             }
         };
-        let kept = counts.into_iter().map(|(path, count)| {
+        let stay = counts.into_iter().map(|(path, count)| {
             let mut kept: Vec<usize> = ranked[path.as_str()][..count].to_vec();
             kept.sort_unstable();
             (path, kept)
         });
-        Ok(Finding::Kept(kept.collect()))
+        Ok(Finding::Kept(Kept { stay: stay.collect(), curve }))
     }
 }
 

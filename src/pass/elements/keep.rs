@@ -108,7 +108,7 @@ impl Rewrite for KeepElements {
             let axis = places.axis(path).expect("the checker and the run agree on paths");
             let these = match (stay, found.last()) {
                 (Stay::These(these), _) => these,
-                (Stay::Some(_), Some(Finding::Kept(kept))) => &kept[path],
+                (Stay::Some(_), Some(Finding::Kept(kept))) => &kept.stay[path],
                 (Stay::Some(_), _) => unreachable!("elements to be chosen come with a choice"),
             };
             version.keep(axis, these);

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 
 use super::choose::{Limits, blocks};
 use crate::graph::{Extent, Graph};
-use crate::pass::CostMeasure;
+use crate::pass::{CostMeasure, Traded};
+
+/// Stretches of the curve of what budgets keep.
+const POINTS: u64 = 16;
 
 /// Axes to choose from. All counts in here are of blocks: elements that go together by rank.
 pub(super) struct Axes<'a> {
@@ -59,6 +62,42 @@ impl<'a> Axes<'a> {
         cost_with(self.graph, self.paths.iter().copied().zip(self.elements(counts)), self.measure, self.batch)
     }
 
+    /// How many blocks of each axis stay, so that the cost is at most `at_most`. Floors are kept even above it.
+    pub(super) fn within(&self, at_most: u64) -> Vec<usize> {
+        let full = self.full();
+        if self.cost(&full) <= at_most {
+            return full;
+        }
+        let costs = self.unit_costs();
+        let at_floors = self.cost(&self.floors);
+        match kinds(self, &costs, at_floors) {
+            Some(kinds) => exact(self, &costs, &kinds, at_most.saturating_sub(at_floors)),
+            None => by_density(self, &costs, at_most),
+        }
+    }
+
+    /// Numbers of elements by path.
+    pub(super) fn counted(&self, counts: &[usize]) -> BTreeMap<String, usize> {
+        self.paths.iter().map(|&path| path.to_owned()).zip(self.elements(counts)).collect()
+    }
+
+    /// What budgets from the least to all that there is would keep.
+    pub(super) fn curve(&self) -> Vec<Traded> {
+        let (least, most) = (self.cost(&self.floors), self.cost(&self.full()));
+        let sum = |counts: &[usize]| -> f64 {
+            self.scores.iter().zip(counts).map(|(scores, &count)| scores[..count].iter().sum::<f64>()).sum()
+        };
+        let all = sum(&self.full());
+        let budget = |point: u64| least + (most - least.min(most)) / POINTS * point;
+        let point = |point: u64| {
+            let counts = if point == POINTS { self.full() } else { self.within(budget(point)) };
+            Traded { cost: self.cost(&counts), score: if all > 0.0 { sum(&counts) / all } else { 1.0 } }
+        };
+        let mut curve: Vec<Traded> = (0..=POINTS).map(point).collect();
+        curve.dedup_by_key(|traded| traded.cost);
+        curve
+    }
+
     fn full(&self) -> Vec<usize> {
         self.scores.iter().map(Vec::len).collect()
     }
@@ -96,23 +135,6 @@ pub fn cost_with<'p>(
         }
     }
     measure.of(&graph.cost(batch)).max
-}
-
-/// How many elements of each axis stay, so that the cost is at most `at_most`. Floors are kept even above it.
-pub(super) fn within_budget(axes: &Axes<'_>, at_most: u64) -> BTreeMap<String, usize> {
-    let full = axes.full();
-    let counts = if axes.cost(&full) <= at_most {
-        full
-    } else {
-        let costs = axes.unit_costs();
-        let at_floors = axes.cost(&axes.floors);
-        match kinds(axes, &costs, at_floors) {
-            Some(kinds) => exact(axes, &costs, &kinds, at_most.saturating_sub(at_floors)),
-            None => by_density(axes, &costs, at_most),
-        }
-    };
-    let counts = axes.elements(&counts);
-    axes.paths.iter().map(|&path| path.to_owned()).zip(counts).collect()
 }
 
 /// The one or two costs that elements have, where costs add up; `None` where they do not or there are more.
