@@ -3,6 +3,7 @@
 //! Each step is bound to its pass, lowered, and its effect is run on the graph, so that the next step sees the model as this
 //! one leaves it. A recipe is judged from names, shapes and types alone; what needs a weight or a sample is left to the run.
 
+mod examined;
 mod expect;
 mod measuring;
 mod names;
@@ -19,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use examined::{Examined, Seen, examine};
 pub use measuring::{Measuring, measures};
+pub use names::{Defined, Definition};
 pub use save::OPTIONS as SAVE_OPTIONS;
 pub use statement::DEFAULT_TOKENS;
 pub use typed::{
@@ -52,6 +55,11 @@ pub trait World {
     /// # Errors
     /// What is wrong with them.
     fn data(&self, reader: &dyn Reader) -> Result<(), Diagnostic>;
+
+    /// Whether nobody waits for the result any more, as when the text was changed: what is left is not checked then.
+    fn is_stale(&self) -> bool {
+        false
+    }
 }
 
 /// A model's graph, and where its config says each extent.
@@ -83,11 +91,8 @@ pub fn check(
     registry: &Registry,
     sources: &mut Sources,
 ) -> (Option<Typed>, Diagnostics) {
-    let mut checker = Checker::new(settings, world, registry, sources);
-    let typed = checker.recipe(recipe);
-    let mut diagnostics = checker.diagnostics;
-    diagnostics.sort();
-    (typed.filter(|_| !diagnostics.has_errors()), diagnostics)
+    let Examined { typed, diagnostics, .. } = examine(recipe, settings, world, registry, sources);
+    (typed, diagnostics)
 }
 
 /// What checking carries along.
@@ -112,6 +117,8 @@ struct Checker<'a> {
     set: Vec<(value::Setting, bool)>,
     model: Option<TypedModel>,
     saves: Vec<(PathBuf, Span)>,
+    /// The model at each statement that acts.
+    seen: Vec<Seen>,
 }
 
 /// A step changed an axis.
@@ -157,6 +164,7 @@ impl<'a> Checker<'a> {
             set: Vec::new(),
             model: None,
             saves: Vec::new(),
+            seen: Vec::new(),
         }
     }
 

@@ -16,7 +16,8 @@ use super::ast::Comment;
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::source::{SourceId, Span};
 
-pub(super) use words::{is_clause_word, is_ident_byte, is_statement_word, statement_words};
+pub(super) use words::is_ident_byte;
+pub use words::{is_clause_word, is_statement_word, statement_words};
 
 /// Stands for text that is at fault and reported. No rule of the grammar takes it.
 pub(super) const POISON: u8 = 0;
