@@ -53,7 +53,7 @@ void tree_sitter_tamis_external_scanner_deserialize(void *payload, const char *b
 
 bool tree_sitter_tamis_external_scanner_scan(void *payload, TSLexer *lexer, const bool *valid_symbols) {
     (void)payload;
-    if (valid_symbols[ERROR_SENTINEL] || !valid_symbols[LINE_END]) {
+    if (!valid_symbols[LINE_END]) {
         return false;
     }
     lexer->result_symbol = LINE_END;
@@ -61,13 +61,18 @@ bool tree_sitter_tamis_external_scanner_scan(void *payload, TSLexer *lexer, cons
         lexer->advance(lexer, true);
     }
     lexer->mark_end(lexer);
+    // After a mistake any symbol is valid: then only a newline ends what is broken.
     if (lexer->eof(lexer) || lexer->lookahead == '}') {
-        return true;
+        return !valid_symbols[ERROR_SENTINEL];
     }
     if (lexer->lookahead != '\n' && lexer->lookahead != '#') {
         return false;
     }
-    // The end itself is empty: comments and newlines behind it stay what they are.
+    // Comments and further newlines behind the end stay what they are.
+    if (lexer->lookahead == '\n') {
+        lexer->advance(lexer, false);
+        lexer->mark_end(lexer);
+    }
     while (!lexer->eof(lexer)) {
         if (lexer->lookahead == '#') {
             while (!lexer->eof(lexer) && lexer->lookahead != '\n') {
