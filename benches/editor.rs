@@ -35,7 +35,11 @@ fn main() {
     let begin = Instant::now();
     client.open(&uri, &text);
     let found = client.diagnostics(&uri, 0);
-    println!("first check      {:>10.1?}   {} diagnostics", begin.elapsed(), found.as_array().map_or(0, Vec::len));
+    println!(
+        "first check      {:>10.1?}   {} diagnostics",
+        begin.elapsed(),
+        found.as_array().map_or(0, Vec::len)
+    );
     let mut times = session(&mut client, &uri, &text);
     times.sort_unstable();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
@@ -76,12 +80,15 @@ fn session(client: &mut Client, uri: &str, begin: &str) -> Vec<Duration> {
 
 /// Steps as people write them, each of which every version of the model can take.
 fn recipe(model: &Path) -> String {
-    let mut text = format!("## A long one.\nmodel input = \"{}\"\n\nparam share: ratio = 50%\n\n", model.display());
+    let mut text =
+        format!("## A long one.\nmodel input = \"{}\"\n\nparam share: ratio = 50%\n\n", model.display());
     let mut layer = 0;
     while text.lines().count() < LINES - 2 {
         writeln!(text, "# layer {layer}").expect("a string grows");
-        writeln!(text, "sparsify weights of layers[{layer}].attention by magnitude to 2:4").expect("a string grows");
-        writeln!(text, "sparsify weights of layers[{layer}].mlp\n  by magnitude\n  to share zeros").expect("a string grows");
+        writeln!(text, "sparsify weights of layers[{layer}].attention by magnitude to 2:4")
+            .expect("a string grows");
+        writeln!(text, "sparsify weights of layers[{layer}].mlp\n  by magnitude\n  to share zeros")
+            .expect("a string grows");
         layer = (layer + 1) % 80;
     }
     text.push_str("\nsave \"out\"\n");

@@ -105,7 +105,9 @@ impl Checker<'_> {
                 let message = format!("`{}` is no share: a percentage needs `of input`", spec.name);
                 let model = self.model.as_ref().map_or("input", |model| model.name.as_str());
                 let diagnostic = Diagnostic::at(&codes::WRONG_UNIT, value.span, message);
-                diagnostic.help(format!("write `of {model}` behind it")).fix(value.span.after(), format!(" of {model}"))
+                diagnostic
+                    .help(format!("write `of {model}` behind it"))
+                    .fix(value.span.after(), format!(" of {model}"))
             }
             (other, true) => {
                 let message = format!("a bound `of input` is a share, found {}", other.what());

@@ -17,6 +17,7 @@ mod uses;
 mod value;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ pub use typed::{
 };
 pub use value::PARAM_TYPES;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, codes};
 use crate::graph::{Cost, Graph};
 use crate::pass::{CostBound, Reader, Registry};
 use crate::source::{SourceId, Sources, Span};
@@ -119,6 +120,10 @@ struct Checker<'a> {
     saves: Vec<(PathBuf, Span)>,
     /// The model at each statement that acts.
     seen: Vec<Seen>,
+    /// Where the syntax has mistakes.
+    misread: Vec<usize>,
+    /// The bytes of the statement that is checked, up to the end of its last line.
+    statement: Range<usize>,
 }
 
 /// A step changed an axis.
@@ -165,10 +170,25 @@ impl<'a> Checker<'a> {
             model: None,
             saves: Vec::new(),
             seen: Vec::new(),
+            misread: Vec::new(),
+            statement: 0..0,
         }
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.follows(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Whether a diagnostic only follows from one that was reported: a name whose definition was refused, a clause that is
+    /// missing in a step which has a mistake in its syntax.
+    fn follows(&self, diagnostic: &Diagnostic) -> bool {
+        let is = |code: &'static Code| std::ptr::eq(diagnostic.code, code);
+        let Some(place) = &diagnostic.place else { return false };
+        if is(&codes::UNKNOWN_NAME) {
+            return self.scope.is_refused(self.sources.text(place.span));
+        }
+        is(&codes::MISSING_CLAUSE) && self.misread.iter().any(|&at| self.statement.contains(&at))
     }
 }

@@ -55,6 +55,8 @@ pub struct Scope {
     entries: Vec<Entry>,
     /// All that was ever defined, a variable once for each of its values.
     defined: Vec<Definition>,
+    /// Names whose definitions were refused: that they are not there follows from that.
+    refused: Vec<String>,
 }
 
 impl Scope {
@@ -76,6 +78,15 @@ impl Scope {
         self.defined.push(Definition { name: name.clone(), by, span, value: value.clone() });
         self.entries.push(Entry { name, value, by, span, used: Cell::new(false) });
         true
+    }
+
+    /// Notes that a definition was refused, with a diagnostic of its own.
+    pub fn refuse(&mut self, name: &str) {
+        self.refused.push(name.to_owned());
+    }
+
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|refused| refused == name)
     }
 
     /// Everything that was defined, what is forgotten by now too.

@@ -17,6 +17,8 @@ impl Checker<'_> {
     pub(super) fn recipe(&mut self, source: SourceId) -> (ast::Recipe, Option<Typed>) {
         let text = self.sources.get(source).text().to_string();
         let recipe = syntax::parse(source, &text, &mut self.diagnostics);
+        let places = self.diagnostics.iter().filter_map(|found| found.place.as_ref());
+        self.misread = places.map(|place| place.span.start).collect();
         self.read_settings();
         let mut state = None;
         let mut body = Vec::new();
@@ -122,6 +124,9 @@ impl Checker<'_> {
         state: &mut Option<State>,
         body: &mut Vec<Item>,
     ) {
+        let Span { start, end, .. } = statement.span;
+        let rest = &self.sources.get(source).text()[end..];
+        self.statement = start..end + rest.find('\n').unwrap_or(rest.len());
         match &statement.kind {
             ast::StatementKind::Header { .. }
             | ast::StatementKind::MeasureAt { .. }
@@ -179,8 +184,11 @@ impl Checker<'_> {
     }
 
     pub(super) fn let_(&mut self, name: &ast::Name, value: &ast::Expr) {
-        if let Some(value) = self.evaluate(value) {
-            self.scope.define(name, value.kind, Defined::Let, &mut self.diagnostics);
+        match self.evaluate(value) {
+            Some(value) => {
+                self.scope.define(name, value.kind, Defined::Let, &mut self.diagnostics);
+            }
+            None => self.scope.refuse(&name.text),
         }
     }
 

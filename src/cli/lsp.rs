@@ -24,7 +24,10 @@ impl Lsp {
 }
 
 /// Paths of models and data begin at the folder that the editor has open, as they do at a shell's.
-#[expect(clippy::disallowed_methods, reason = "readers take paths as they are written, and nothing else runs yet")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "readers take paths as they are written, and nothing else runs yet"
+)]
 fn begin_paths_at(folder: &Path) {
     // A folder that is not there leaves paths where they began.
     let _ = std::env::set_current_dir(folder);

@@ -68,7 +68,8 @@ impl New {
         for step in STEPS {
             let bodies = steps.iter().chain([&step]).map(|(_, step)| *step).collect::<Vec<_>>().join("\n");
             // The wider proposal of two that spend the same budget is enough, and one kind of zeros.
-            let again = |word: &str| step.1.contains(word) && steps.iter().any(|(_, other)| other.contains(word));
+            let again =
+                |word: &str| step.1.contains(word) && steps.iter().any(|(_, other)| other.contains(word));
             let text = format!("param budget: ratio = 60%\n{model}\n{bodies}\nsave \"out\"\n");
             if !again("budget") && !again("sparsify") && is_fine(&text, session) {
                 steps.push(step);
@@ -81,8 +82,12 @@ impl New {
         }
         text.push_str(&format!("{model}\n"));
         if graph.text_tokens().is_some() {
-            text.push_str("# Criteria such as `wanda(calib)` look at the model at work; they want samples:\n");
-            text.push_str("# data calib = text(\"calib.jsonl\", field: \"text\", samples: 128, tokens: 128)\n");
+            text.push_str(
+                "# Criteria such as `wanda(calib)` look at the model at work; they want samples:\n",
+            );
+            text.push_str(
+                "# data calib = text(\"calib.jsonl\", field: \"text\", samples: 128, tokens: 128)\n",
+            );
         }
         for (why, step) in &steps {
             text.push_str(&format!("\n# {why}\n{step}\n"));
@@ -103,7 +108,15 @@ fn is_fine(text: &str, session: &mut Session) -> bool {
 
 /// `bert: 12 layers, 12 heads, …; 22.7 M params, 1.43 G MACs, 90.9 MB.`
 fn about(graph: &Graph) -> String {
-    let wanted = [Role::Layers, Role::Heads, Role::KvHeads, Role::Experts, Role::Neurons, Role::Channels, Role::Hidden];
+    let wanted = [
+        Role::Layers,
+        Role::Heads,
+        Role::KvHeads,
+        Role::Experts,
+        Role::Neurons,
+        Role::Channels,
+        Role::Hidden,
+    ];
     let extent = |role: Role| {
         let (_, axis) = graph.axes.iter().find(|(_, axis)| axis.role == role)?;
         Some(format!("{} {role}", axis.extent))
@@ -111,14 +124,25 @@ fn about(graph: &Graph) -> String {
     let sizes: Vec<String> = wanted.into_iter().filter_map(extent).collect();
     let cost = graph.cost(1);
     let (params, macs) = (count(cost.params.max), count(cost.macs.max));
-    format!("{}: {}; {params} params, {macs} MACs, {}.", graph.family, sizes.join(", "), bytes(cost.bytes.max))
+    format!(
+        "{}: {}; {params} params, {macs} MACs, {}.",
+        graph.family,
+        sizes.join(", "),
+        bytes(cost.bytes.max)
+    )
 }
 
 /// A model's directory or hub name as the name of a recipe.
 fn name_of(model: &Path) -> String {
     let is_config = model.extension().is_some_and(|end| end == "json");
-    let named = if is_config && model.file_stem().is_some_and(|stem| stem == "config") { model.parent() } else { Some(model) };
-    let name = named.and_then(|path| if is_config { path.file_stem() } else { path.file_name() }).unwrap_or_default();
+    let named = if is_config && model.file_stem().is_some_and(|stem| stem == "config") {
+        model.parent()
+    } else {
+        Some(model)
+    };
+    let name = named
+        .and_then(|path| if is_config { path.file_stem() } else { path.file_name() })
+        .unwrap_or_default();
     let plain = |letter: char| if letter.is_alphanumeric() || "-_.".contains(letter) { letter } else { '-' };
     let name: String = name.to_string_lossy().chars().map(plain).collect();
     if name.is_empty() { "model".into() } else { name }
@@ -130,7 +154,9 @@ pub(super) fn write_new(path: &Path, text: &str) -> Result<(), Diagnostic> {
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
             let message = format!("`{}` is there already", path.display());
-            Diagnostic::new(&codes::OUTPUT_EXISTS, message).path(path).help("name a file that is not there yet")
+            Diagnostic::new(&codes::OUTPUT_EXISTS, message)
+                .path(path)
+                .help("name a file that is not there yet")
         }
         _ => {
             let message = format!("cannot write `{}`: {error}", path.display());

@@ -62,7 +62,10 @@ fn disjoint(edits: impl Iterator<Item = Edit>) -> Vec<Edit> {
     all.sort_by_key(|edit| (edit.start, edit.end));
     let mut kept: Vec<Edit> = Vec::new();
     for edit in all {
-        if kept.last().is_none_or(|last| last.end < edit.start || (last.end == edit.start && last.start < last.end)) {
+        if kept
+            .last()
+            .is_none_or(|last| last.end < edit.start || (last.end == edit.start && last.start < last.end))
+        {
             kept.push(edit);
         }
     }

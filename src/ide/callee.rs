@@ -1,9 +1,7 @@
 //! What takes arguments or options: a pass, a criterion, a measure, a reader, `save`.
 
 use crate::check::SAVE_OPTIONS;
-use crate::pass::{
-    ClauseSpec, CriterionSpec, FieldSpec, MeasureSpec, PassSpec, ReaderSpec, Registry, Type,
-};
+use crate::pass::{ClauseSpec, CriterionSpec, FieldSpec, MeasureSpec, PassSpec, ReaderSpec, Registry, Type};
 use crate::reference::{self, Entry, Kind};
 use crate::syntax::ast::{self, ClauseKind};
 
@@ -110,11 +108,18 @@ pub(super) fn page(
     fits: impl Fn(&Entry) -> bool,
 ) -> Option<String> {
     let entries = reference::entries(registry);
-    entries.into_iter().find(|entry| entry.kind == kind && entry.name == name && fits(entry)).map(|it| it.text)
+    entries
+        .into_iter()
+        .find(|entry| entry.kind == kind && entry.name == name && fits(entry))
+        .map(|it| it.text)
 }
 
 /// The pass that a verb means for its first noun.
-pub(super) fn pass_of(registry: &'static Registry, verb: &str, noun: Option<&str>) -> Option<&'static PassSpec> {
+pub(super) fn pass_of(
+    registry: &'static Registry,
+    verb: &str,
+    noun: Option<&str>,
+) -> Option<&'static PassSpec> {
     let mut passes = registry.passes_of(verb);
     let takes = |spec: &&'static PassSpec| noun.is_some_and(|noun| spec.nouns.contains(&noun));
     let first = registry.passes_of(verb).next();

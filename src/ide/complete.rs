@@ -91,7 +91,8 @@ fn param(cursor: &Cursor<'_>, items: &mut Items<'_>) {
         }
     } else if behind(cursor, "=") {
         value::value(Wanted::Anything, items);
-        let ty = cursor.tokens.iter().position(|token| token.text == ":").map_or("", |at| cursor.word(at + 1));
+        let ty =
+            cursor.tokens.iter().position(|token| token.text == ":").map_or("", |at| cursor.word(at + 1));
         if let Some((_, takes)) = PARAM_TYPES.iter().find(|(name, _)| *name == ty) {
             takes.split('`').skip(1).step_by(2).for_each(|example| items.example(example, takes));
         }
@@ -150,7 +151,12 @@ fn selector_words(cursor: &Cursor<'_>, items: &mut Items<'_>) {
     }
     if path.is_empty() {
         items.word(CompletionKind::Place, "**", "every depth");
-        items.snippet(CompletionKind::Place, "tensor", "weights by the names of the checkpoint", "tensor(\"$0\")");
+        items.snippet(
+            CompletionKind::Place,
+            "tensor",
+            "weights by the names of the checkpoint",
+            "tensor(\"$0\")",
+        );
     } else {
         items.word(CompletionKind::Place, "*", "every child");
     }

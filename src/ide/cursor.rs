@@ -69,7 +69,14 @@ impl<'a> Cursor<'a> {
                 tokens.pop();
                 let open = open_brackets(&tokens);
                 let start = last.start + 1;
-                return Self { tokens, prefix: &before[start..], start, inside: Inside::Text, open, ..nothing };
+                return Self {
+                    tokens,
+                    prefix: &before[start..],
+                    start,
+                    inside: Inside::Text,
+                    open,
+                    ..nothing
+                };
             }
             if touches && last.kind == TokenKind::Word {
                 tokens.pop();
@@ -132,7 +139,8 @@ pub(super) fn statements(text: &str) -> Vec<Vec<Token<'_>>> {
             }
             Lexed::Token(token) => token,
         };
-        let leaves = depth > 0 && is_statement_word(token.text) && token.start - line <= indent(text, &current);
+        let leaves =
+            depth > 0 && token.start - line <= indent(text, &current) && begins_statement(text, &token);
         let ends = match current.last() {
             None => false,
             Some(_) if leaves => true,
@@ -165,6 +173,14 @@ pub(super) fn statements(text: &str) -> Vec<Vec<Token<'_>>> {
     }
     statements.push(current);
     statements
+}
+
+/// Whether a line that begins with this token looks like a statement, though a bracket above is open: a word before a word.
+fn begins_statement(text: &str, token: &Token<'_>) -> bool {
+    let behind = text[token.start + token.text.len()..].trim_start_matches([' ', '\t']);
+    let is_followed = behind.starts_with(|first: char| first.is_ascii_alphabetic());
+    token.kind == TokenKind::Word
+        && (is_followed || (is_statement_word(token.text) && behind.starts_with('"')))
 }
 
 /// Columns before the first token of a statement.
@@ -277,7 +293,10 @@ mod tests {
     #[test]
     fn the_word_under_the_cursor_is_no_token() {
         let (tokens, above, prefix) = words("let a = 1\nprune heads of layers[*].att");
-        assert_eq!((tokens.as_str(), above.as_str(), prefix.as_str()), ("prune heads of layers [ * ] .", "", "att"));
+        assert_eq!(
+            (tokens.as_str(), above.as_str(), prefix.as_str()),
+            ("prune heads of layers [ * ] .", "", "att")
+        );
     }
 
     #[test]
@@ -297,6 +316,8 @@ mod tests {
     #[test]
     fn an_open_bracket_does_not_swallow_what_comes_below() {
         assert_eq!(words("data x = text(\nsave \"a\" wi").0, "save \"a\"");
+        assert_eq!(words("data x = text(\"a\nprune heads of lay").0, "prune heads of");
+        assert_eq!(words("data x = text(\nfield: \"a\", se").0, "data x = text ( field : \"a\" ,");
     }
 
     #[test]

@@ -65,7 +65,8 @@ fn model_end(analysis: &Analysis) -> Option<usize> {
 
 /// `22.7 M params (-12 %), 1.43 G MACs (-30 %), 90.9 MB (-12 %)`; without an input no changes.
 fn costs(cost: &Cost, input: Option<&Cost>) -> String {
-    let change = |of: fn(&Cost) -> Between| input.map(|input| change(of(cost), of(input))).unwrap_or_default();
+    let change =
+        |of: fn(&Cost) -> Between| input.map(|input| change(of(cost), of(input))).unwrap_or_default();
     let count = |number: Between| count_range(number.min, number.max, Scale::of(number.max));
     let bytes = bytes_range(cost.bytes.min, cost.bytes.max, Scale::of(cost.bytes.max));
     format!(

@@ -73,7 +73,7 @@ fn clause(analysis: &Analysis, step: &ast::Step, kind: ClauseKind) -> String {
         Some(known) => {
             let default = known.field.default.map(|it| format!(" By default `{it}`.")).unwrap_or_default();
             let doc = reference::prose(known.field.doc);
-            format!("`{}` takes {}\n\n{doc}{default}", kind.keyword(), type_text(&known.field.ty))
+            format!("`{}`: {}\n\n{doc}{default}", kind.keyword(), type_text(&known.field.ty))
         }
         None => page(analysis.registry, Kind::Clause, kind.keyword(), |_| true).unwrap_or_default(),
     }
@@ -84,8 +84,10 @@ fn field(field: &'static FieldSpec) -> String {
     format!("```text\n{signature}\n```\n\n{}\n\n{}", reference::prose(field.doc), type_text(&field.ty))
 }
 
+/// What a type takes; of words what each means.
 fn type_text(ty: &Type) -> String {
-    reference::prose(ty.doc)
+    let words: Vec<&str> = ty.doc.lines().filter(|line| line.starts_with("* `")).collect();
+    if words.is_empty() { reference::prose(ty.doc) } else { words.join("\n") }
 }
 
 fn noun_text(analysis: &Analysis, step: &ast::Step, noun: &ast::Noun) -> Option<String> {

@@ -5,7 +5,7 @@
 //! hand, as the steps above left it.
 //!
 //! A text that is being written rarely parses. What is asked about a cursor is therefore answered from the words before it
-//! ([`cursor`]), and what is asked about the whole text from its tree, which leaves out no more than a broken statement.
+//! (`cursor.rs`), and what is asked about the whole text from its tree, which leaves out no more than a broken statement.
 
 mod action;
 mod callee;
@@ -26,7 +26,7 @@ pub use complete::{Completion, CompletionKind, Listed, Shelf, complete};
 pub use edit::{Edit, edits, format, format_range};
 pub use hint::{Hint, hints, lens, plan_text};
 pub use hover::{Hover, hover};
-pub use name::{NotRenamed, definition, references, rename, renamable};
+pub use name::{NotRenamed, definition, references, renamable, rename};
 pub use outline::{Fold, FoldKind, Symbol, SymbolKind, folds, symbols};
 pub use signature::{Signature, signature};
 pub use token::{Token, TokenKind, tokens};

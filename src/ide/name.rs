@@ -27,7 +27,9 @@ pub fn references(analysis: &Analysis, offset: usize) -> Vec<Span> {
         .iter()
         .filter(|mention| name_of(analysis, mention).is_some_and(|name| name == definition.name))
         .map(|mention| mention.span)
-        .filter(|span| defined(analysis, &definition.name, span.start).is_some_and(|it| it.span == definition.span))
+        .filter(|span| {
+            defined(analysis, &definition.name, span.start).is_some_and(|it| it.span == definition.span)
+        })
         .collect();
     if !spans.contains(&definition.span) {
         spans.insert(0, definition.span);
@@ -39,7 +41,10 @@ pub fn references(analysis: &Analysis, offset: usize) -> Vec<Span> {
 pub fn renamable(analysis: &Analysis, offset: usize) -> Option<Span> {
     let definition = definition_at(analysis, offset)?;
     let mentions = mentions(&analysis.examined.recipe, analysis.registry);
-    (definition.span.source == analysis.source).then(|| mention_at(&mentions, offset)).flatten().map(|it| it.span)
+    (definition.span.source == analysis.source)
+        .then(|| mention_at(&mentions, offset))
+        .flatten()
+        .map(|it| it.span)
 }
 
 /// Edits that give the name at an offset another one.
@@ -49,14 +54,18 @@ pub fn renamable(analysis: &Analysis, offset: usize) -> Option<Span> {
 pub fn rename(analysis: &Analysis, offset: usize, new: &str) -> Result<Vec<Edit>, NotRenamed> {
     let refuse = |why: String| Err(NotRenamed(why));
     let Some(definition) = definition_at(analysis, offset) else {
-        return refuse("only params, lets, data, models and variables of sweeps have names of their own".into());
+        return refuse(
+            "only params, lets, data, models and variables of sweeps have names of their own".into(),
+        );
     };
     if definition.span.source != analysis.source {
         let file = analysis.sources.get(definition.span.source).name();
         return refuse(format!("`{}` is defined in `{file}`, which other recipes may use", definition.name));
     }
     if !crate::syntax::is_name(new) {
-        return refuse(format!("`{new}` cannot be a name: letters, digits and `_`, and no word of the language"));
+        return refuse(format!(
+            "`{new}` cannot be a name: letters, digits and `_`, and no word of the language"
+        ));
     }
     if new != definition.name && analysis.examined.definitions.iter().any(|other| other.name == new) {
         return refuse(format!("`{new}` is defined already"));
@@ -123,7 +132,7 @@ fn used_file(analysis: &Analysis, offset: usize) -> Option<Span> {
     let StatementKind::Use { path } = &statement.kind else { return None };
     let wanted = std::path::Path::new(path.literal()?).file_name()?;
     let named = |name: &str| std::path::Path::new(name).file_name() == Some(wanted);
-    let (id, _) = analysis.sources.iter().find(|(id, source)| *id != analysis.source && named(source.name()))?;
+    let (id, _) =
+        analysis.sources.iter().find(|(id, source)| *id != analysis.source && named(source.name()))?;
     Some(Span::new(id, 0, 0))
 }
-

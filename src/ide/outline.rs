@@ -52,13 +52,22 @@ pub fn symbols(analysis: &Analysis) -> Vec<Symbol> {
 fn symbol(analysis: &Analysis, statement: &Statement) -> Option<Symbol> {
     let text = |span: Span| analysis.sources.text(span);
     let span = statement.span;
-    let first = keyword(&statement.kind).map_or(span, |word| Span::new(span.source, span.start, span.start + word.len()));
+    let first = keyword(&statement.kind)
+        .map_or(span, |word| Span::new(span.source, span.start, span.start + word.len()));
     let rest = |from: Span| one_line(text(Span::new(span.source, from.end, span.end)));
     let (name, detail, kind, focus) = match &statement.kind {
-        StatementKind::Header { name, .. } => (one_line(text(name.span)), String::new(), SymbolKind::Recipe, name.span),
-        StatementKind::Param { name, ty, .. } => (name.text.clone(), ty.text.clone(), SymbolKind::Param, name.span),
-        StatementKind::Let { name, value } => (name.text.clone(), one_line(text(value.span)), SymbolKind::Let, name.span),
-        StatementKind::Model { name, .. } => (name.text.clone(), rest(name.span), SymbolKind::Model, name.span),
+        StatementKind::Header { name, .. } => {
+            (one_line(text(name.span)), String::new(), SymbolKind::Recipe, name.span)
+        }
+        StatementKind::Param { name, ty, .. } => {
+            (name.text.clone(), ty.text.clone(), SymbolKind::Param, name.span)
+        }
+        StatementKind::Let { name, value } => {
+            (name.text.clone(), one_line(text(value.span)), SymbolKind::Let, name.span)
+        }
+        StatementKind::Model { name, .. } => {
+            (name.text.clone(), rest(name.span), SymbolKind::Model, name.span)
+        }
         StatementKind::Data { name, reader } => {
             (name.text.clone(), one_line(text(reader.span)), SymbolKind::Data, name.span)
         }
@@ -74,7 +83,9 @@ fn symbol(analysis: &Analysis, statement: &Statement) -> Option<Symbol> {
         StatementKind::Measure { .. } | StatementKind::MeasureAt { .. } | StatementKind::Expect { .. } => {
             (one_line(text(span)), String::new(), SymbolKind::Measure, first)
         }
-        StatementKind::Save { path, .. } => (format!("save {}", one_line(text(path.span))), String::new(), SymbolKind::Save, first),
+        StatementKind::Save { path, .. } => {
+            (format!("save {}", one_line(text(path.span))), String::new(), SymbolKind::Save, first)
+        }
         StatementKind::Use { .. } | StatementKind::Broken => return None,
     };
     let children = match &statement.kind {

@@ -87,11 +87,7 @@ fn split(tokens: Vec<Token>) -> Vec<Token> {
         match flat.last().copied() {
             Some(outer) if token.start < outer.end => {
                 flat.pop();
-                let parts = [
-                    Token { end: token.start, ..outer },
-                    token,
-                    Token { start: token.end, ..outer },
-                ];
+                let parts = [Token { end: token.start, ..outer }, token, Token { start: token.end, ..outer }];
                 flat.extend(parts.into_iter().filter(|part| part.start < part.end));
             }
             _ => flat.push(token),

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gen_lsp_types::{
-    CodeActionParams, CodeLens, Command, CompletionList, CompletionParams, DefinitionParams, DocumentHighlight,
-    DocumentRangeFormattingParams, ExecuteCommandParams, HoverParams, InlayHintParams, Position, PrepareRenameParams,
-    Range, ReferenceParams, RenameParams, SemanticTokens, SignatureHelpParams,
+    CodeActionParams, CodeLens, Command, CompletionList, CompletionParams, DefinitionParams,
+    DocumentHighlight, DocumentRangeFormattingParams, ExecuteCommandParams, HoverParams, InlayHintParams,
+    Position, PrepareRenameParams, Range, ReferenceParams, RenameParams, SemanticTokens, SignatureHelpParams,
 };
 use lsp_server::{ErrorCode, Request};
 use serde::Serialize;
@@ -147,7 +147,11 @@ fn definition(asked: &Asked<'_>, given: Value) -> Result<Value, Refusal> {
     let given: DefinitionParams = params(given)?;
     let offset = asked.offset(given.text_document_position_params.position);
     let found = ide::definition(asked.analysis, offset);
-    told(found.and_then(|span| location(&asked.analysis.sources, asked.analysis.source, &asked.document.uri, span)))
+    told(
+        found.and_then(|span| {
+            location(&asked.analysis.sources, asked.analysis.source, &asked.document.uri, span)
+        }),
+    )
 }
 
 fn references(asked: &Asked<'_>, given: Value) -> Result<Value, Refusal> {
@@ -165,8 +169,10 @@ fn highlights(asked: &Asked<'_>, given: Value) -> Result<Value, Refusal> {
     let offset = asked.offset(given.text_document_position_params.position);
     let all = ide::references(asked.analysis, offset).into_iter();
     let here = all.filter(|span| span.source == asked.analysis.source);
-    let highlight =
-        |span: Span| DocumentHighlight { range: asked.text().range(span.start, span.end), ..Default::default() };
+    let highlight = |span: Span| DocumentHighlight {
+        range: asked.text().range(span.start, span.end),
+        ..Default::default()
+    };
     told(here.map(highlight).collect::<Vec<_>>())
 }
 
@@ -237,14 +243,18 @@ fn actions(asked: &Asked<'_>, given: Value) -> Result<Value, Refusal> {
     let given: CodeActionParams = params(given)?;
     let diagnostics = publish::diagnostics(asked.analysis, asked.text(), &asked.document.uri);
     let actions = ide::actions(asked.analysis, asked.span(given.range)).into_iter();
-    let actions = actions.map(|action| convert::action(asked.text(), &asked.document.uri, action, &diagnostics));
+    let actions =
+        actions.map(|action| convert::action(asked.text(), &asked.document.uri, action, &diagnostics));
     told(actions.collect::<Vec<_>>())
 }
 
 fn command(asked: &Asked<'_>, given: Value) -> Result<Value, Refusal> {
     let given: ExecuteCommandParams = params(given)?;
     if given.command != PLAN {
-        return Err(Refusal::new(ErrorCode::InvalidParams, format!("there is no command `{}`", given.command)));
+        return Err(Refusal::new(
+            ErrorCode::InvalidParams,
+            format!("there is no command `{}`", given.command),
+        ));
     }
     told(ide::plan_text(asked.analysis))
 }

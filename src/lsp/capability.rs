@@ -1,12 +1,13 @@
 //! What the server can do, as it tells the editor.
 
 use gen_lsp_types::{
-    CodeActionKind, CodeActionOptions, CodeActionProvider, CodeLensOptions, CompletionOptions, DefinitionProvider,
-    DocumentFormattingProvider, DocumentHighlightProvider, DocumentRangeFormattingProvider, DocumentSymbolProvider,
-    ExecuteCommandOptions, FoldingRangeProvider, Full, HoverProvider, InitializeResult, InlayHintProvider,
-    PositionEncodingKind, ReferencesProvider, RenameOptions, RenameProvider, SemanticTokensLegend,
-    SemanticTokensOptions, SemanticTokensProvider, ServerCapabilities, ServerInfo, SignatureHelpOptions,
-    TextDocumentSync, TextDocumentSyncKind, TextDocumentSyncOptions,
+    CodeActionKind, CodeActionOptions, CodeActionProvider, CodeLensOptions, CompletionOptions,
+    DefinitionProvider, DocumentFormattingProvider, DocumentHighlightProvider,
+    DocumentRangeFormattingProvider, DocumentSymbolProvider, ExecuteCommandOptions, FoldingRangeProvider,
+    Full, HoverProvider, InitializeResult, InlayHintProvider, PositionEncodingKind, ReferencesProvider,
+    RenameOptions, RenameProvider, SemanticTokensLegend, SemanticTokensOptions, SemanticTokensProvider,
+    ServerCapabilities, ServerInfo, SignatureHelpOptions, TextDocumentSync, TextDocumentSyncKind,
+    TextDocumentSyncOptions,
 };
 
 /// Shows the plan of a recipe; its argument is the recipe's address.
@@ -16,8 +17,18 @@ pub const PLAN: &str = "tamis.plan";
 
 /// Types of semantic tokens, in the order of [`tamis::ide::TokenKind`].
 pub const TOKEN_TYPES: [&str; 12] = [
-    "comment", "keyword", "function", "class", "method", "variable", "parameter", "property", "enumMember", "type",
-    "string", "number",
+    "comment",
+    "keyword",
+    "function",
+    "class",
+    "method",
+    "variable",
+    "parameter",
+    "property",
+    "enumMember",
+    "type",
+    "string",
+    "number",
 ];
 
 pub fn initialized() -> InitializeResult {

@@ -6,8 +6,8 @@ use std::path::Path;
 use gen_lsp_types::{
     CodeAction, CodeActionKind, Command, CompletionItem, CompletionItemKind, CompletionItemLabelDetails,
     CompletionItemTextEdit, Documentation, FoldingRange, FoldingRangeKind, InsertTextFormat, Label, Location,
-    MarkupContent, MarkupKind, ParameterInformation, ParameterInformationLabel, Position, Range, SemanticToken,
-    SignatureHelp, SignatureInformation, SymbolKind, TextEdit, Tooltip, Uri, WorkspaceEdit,
+    MarkupContent, MarkupKind, ParameterInformation, ParameterInformationLabel, Position, Range,
+    SemanticToken, SignatureHelp, SignatureInformation, SymbolKind, TextEdit, Tooltip, Uri, WorkspaceEdit,
 };
 use tamis::ide::{self, Completion, CompletionKind, Edit, FoldKind};
 use tamis::source::{SourceId, Sources, Span};
@@ -68,11 +68,18 @@ pub fn completion(text: Text<'_>, number: usize, item: Completion, snippets: boo
     let snippet = item.snippet.filter(|_| snippets);
     let format = if snippet.is_some() { InsertTextFormat::Snippet } else { InsertTextFormat::PlainText };
     let edit = TextEdit { range: text.range(start, end), new_text: snippet.unwrap_or(item.insert) };
-    let again = Command { title: "more".into(), command: "editor.action.triggerSuggest".into(), ..Default::default() };
+    let again = Command {
+        title: "more".into(),
+        command: "editor.action.triggerSuggest".into(),
+        ..Default::default()
+    };
     let doc = Some(item.doc).filter(|doc| !doc.is_empty());
     CompletionItem {
         label: item.label,
-        label_details: Some(CompletionItemLabelDetails { detail: None, description: Some(short(&item.detail)) }),
+        label_details: Some(CompletionItemLabelDetails {
+            detail: None,
+            description: Some(short(&item.detail)),
+        }),
         kind: Some(completion_kind(item.kind)),
         detail: Some(item.detail),
         documentation: doc.map(|doc| Documentation::MarkupContent(markdown(doc))),
@@ -96,7 +103,9 @@ fn completion_kind(kind: CompletionKind) -> CompletionItemKind {
         CompletionKind::Keyword => CompletionItemKind::Keyword,
         CompletionKind::Verb => CompletionItemKind::Function,
         CompletionKind::Noun => CompletionItemKind::Class,
-        CompletionKind::Criterion | CompletionKind::Measure | CompletionKind::Reader => CompletionItemKind::Method,
+        CompletionKind::Criterion | CompletionKind::Measure | CompletionKind::Reader => {
+            CompletionItemKind::Method
+        }
         CompletionKind::Option => CompletionItemKind::Property,
         CompletionKind::Choice => CompletionItemKind::EnumMember,
         CompletionKind::Unit => CompletionItemKind::Unit,

@@ -41,7 +41,9 @@ impl Document {
                     let end = self.lines.offset(&text, part.range.end);
                     text.replace_range(start.min(end)..end.max(start), &part.text);
                 }
-                TextDocumentContentChangeEvent::TextDocumentContentChangeWholeDocument(whole) => text = whole.text,
+                TextDocumentContentChangeEvent::TextDocumentContentChangeWholeDocument(whole) => {
+                    text = whole.text
+                }
             }
             self.lines = Lines::of(&text);
         }

@@ -12,7 +12,8 @@ impl Lines {
     /// Lines end with a line feed, a carriage return, or both.
     pub fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let ends = |&(at, byte): &(usize, u8)| byte == b'\n' || (byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
+        let ends =
+            |&(at, byte): &(usize, u8)| byte == b'\n' || (byte == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
         let after = bytes.iter().copied().enumerate().filter(ends).map(|(at, _)| at + 1);
         Self { starts: std::iter::once(0).chain(after).collect() }
     }

@@ -1,7 +1,8 @@
 //! Diagnostics as the editor is told them: with what led to them as related places.
 
 use gen_lsp_types::{
-    Code, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location, Message, Range, Uri,
+    Code, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location, Message,
+    Range, Uri,
 };
 use tamis::diagnostic::{self, Severity, codes};
 use tamis::ide::Analysis;
@@ -17,7 +18,9 @@ fn diagnostic(analysis: &Analysis, text: Text<'_>, uri: &Uri, told: &diagnostic:
     let place = |span| location(&analysis.sources, analysis.source, uri, span);
     let mut related: Vec<DiagnosticRelatedInformation> = Vec::new();
     let mut relate = |location: Option<Location>, message: &str| {
-        related.extend(location.map(|location| DiagnosticRelatedInformation { location, message: message.into() }));
+        related.extend(
+            location.map(|location| DiagnosticRelatedInformation { location, message: message.into() }),
+        );
     };
     let here = told.place.as_ref().filter(|place| place.span.source == analysis.source);
     // What is wrong in a config or in a used file shows where this recipe leads there.
@@ -53,7 +56,9 @@ fn diagnostic(analysis: &Analysis, text: Text<'_>, uri: &Uri, told: &diagnostic:
 fn severity(told: &diagnostic::Diagnostic) -> DiagnosticSeverity {
     let left_open = [&codes::MODEL_UNSET, &codes::PARAM_UNSET];
     match told.severity {
-        Severity::Error if left_open.iter().any(|code| std::ptr::eq(*code, told.code)) => DiagnosticSeverity::Information,
+        Severity::Error if left_open.iter().any(|code| std::ptr::eq(*code, told.code)) => {
+            DiagnosticSeverity::Information
+        }
         Severity::Error => DiagnosticSeverity::Error,
         Severity::Warning => DiagnosticSeverity::Warning,
         Severity::Note => DiagnosticSeverity::Information,
@@ -66,10 +71,13 @@ fn leads(analysis: &Analysis, text: Text<'_>, elsewhere: tamis::source::Span) ->
     let name = analysis.sources.get(elsewhere.source).name();
     let statements = &analysis.examined.recipe.statements;
     let used = statements.iter().find(|it| match &it.kind {
-        Use { path } => path.literal().is_some_and(|path| name.ends_with(path.trim_start_matches(['.', '/']))),
+        Use { path } => {
+            path.literal().is_some_and(|path| name.ends_with(path.trim_start_matches(['.', '/'])))
+        }
         _ => false,
     });
-    let used = used.or_else(|| statements.iter().find(|it| matches!(it.kind, Use { .. }) && name.ends_with(".tamis")));
+    let used = used
+        .or_else(|| statements.iter().find(|it| matches!(it.kind, Use { .. }) && name.ends_with(".tamis")));
     let model = || statements.iter().find(|it| matches!(it.kind, Model { .. }));
     match used.or_else(model) {
         Some(statement) => text.range(statement.span.start, statement.span.end),

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use gen_lsp_types::{
-    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams, PublishDiagnosticsParams, Uri,
+    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
+    PublishDiagnosticsParams, Uri,
 };
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, RequestId, Response};
 use serde::de::DeserializeOwned;
@@ -104,9 +105,15 @@ impl Server<'_> {
         let Request { id, method, .. } = &request;
         match (self.phase, method.as_str()) {
             (Phase::New, "initialize") => self.initialize(request),
-            (Phase::New, _) => self.refuse(id, &Refusal::new(ErrorCode::ServerNotInitialized, "not initialized yet")),
-            (_, "initialize") => self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "initialized already")),
-            (Phase::Shutdown, _) => self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "shut down already")),
+            (Phase::New, _) => {
+                self.refuse(id, &Refusal::new(ErrorCode::ServerNotInitialized, "not initialized yet"))
+            }
+            (_, "initialize") => {
+                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "initialized already"))
+            }
+            (Phase::Shutdown, _) => {
+                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "shut down already"))
+            }
             (Phase::Running, "shutdown") => {
                 self.phase = Phase::Shutdown;
                 self.send(Response::new_ok(id.clone(), Value::Null));
@@ -123,7 +130,8 @@ impl Server<'_> {
             ("/capabilities/workspace/inlayHint/refreshSupport", "workspace/inlayHint/refresh"),
             ("/capabilities/workspace/codeLens/refreshSupport", "workspace/codeLens/refresh"),
         ];
-        self.refreshes = refreshes.into_iter().filter(|(known, _)| can(known)).map(|(_, method)| method).collect();
+        self.refreshes =
+            refreshes.into_iter().filter(|(known, _)| can(known)).map(|(_, method)| method).collect();
         self.configure(params.get("initializationOptions").unwrap_or(&Value::Null));
         let folder = params.pointer("/workspaceFolders/0/uri").or_else(|| params.get("rootUri"));
         let folder = folder.and_then(Value::as_str).and_then(|folder| uri::path(&Uri(folder.into())));
@@ -150,7 +158,8 @@ impl Server<'_> {
         let document = answer::subject(&request).and_then(|subject| self.documents.get_mut(subject));
         match document {
             None => {
-                let refusal = Refusal::new(ErrorCode::InvalidParams, "the text that this is about is not open");
+                let refusal =
+                    Refusal::new(ErrorCode::InvalidParams, "the text that this is about is not open");
                 self.refuse(&request.id, &refusal);
             }
             Some(document) if document.checked.is_none() => document.waiting.push(request),
@@ -214,11 +223,10 @@ impl Server<'_> {
         document.ticket.store(u64::MAX, std::sync::atomic::Ordering::Release);
         self.share(&document.uri, None);
         self.check_users(&document.uri);
-        self.notify("textDocument/publishDiagnostics", &PublishDiagnosticsParams {
-            uri: document.uri,
-            version: None,
-            diagnostics: Vec::new(),
-        });
+        self.notify(
+            "textDocument/publishDiagnostics",
+            &PublishDiagnosticsParams { uri: document.uri, version: None, diagnostics: Vec::new() },
+        );
     }
 
     fn cancel(&mut self, id: Option<&Value>) {
@@ -237,7 +245,8 @@ impl Server<'_> {
         let watchers = ["**/config.json", "**/*.safetensors", "**/*.safetensors.index.json", "**/*.tamis"];
         let watchers: Vec<Value> = watchers.iter().map(|glob| json!({ "globPattern": glob })).collect();
         let method = "workspace/didChangeWatchedFiles";
-        let registration = json!({ "id": "files", "method": method, "registerOptions": { "watchers": watchers } });
+        let registration =
+            json!({ "id": "files", "method": method, "registerOptions": { "watchers": watchers } });
         self.request_of_client("client/registerCapability", json!({ "registrations": [registration] }));
     }
 
@@ -274,7 +283,8 @@ impl Server<'_> {
         self.tickets += 1;
         document.expect(self.tickets);
         let path = uri::path(&document.uri);
-        let name = path.map_or_else(|| document.uri.as_ref().to_owned(), |path: PathBuf| path.display().to_string());
+        let name =
+            path.map_or_else(|| document.uri.as_ref().to_owned(), |path: PathBuf| path.display().to_string());
         let job = Job {
             uri: document.uri.clone(),
             name,
@@ -297,7 +307,8 @@ impl Server<'_> {
         let uses = |document: &Document| {
             let analysis = document.checked.as_ref().and_then(|checked| checked.analysis.as_ref());
             document.uri != *used
-                && analysis.is_none_or(|analysis| analysis.sources.iter().any(|(_, source)| source.name() == path))
+                && analysis
+                    .is_none_or(|analysis| analysis.sources.iter().any(|(_, source)| source.name() == path))
         };
         let users = self.documents.iter().filter(|(_, document)| uses(document));
         let users: Vec<String> = users.map(|(key, _)| key.clone()).collect();
@@ -360,13 +371,19 @@ fn answered(request: Request, document: &Document, client: Client) -> Response {
     let id = request.id.clone();
     let analysis = document.checked.as_ref().and_then(|checked| checked.analysis.as_ref());
     let Some(analysis) = analysis else {
-        return Response::new_err(id, ErrorCode::InternalError as i32, "this text could not be checked".into());
+        return Response::new_err(
+            id,
+            ErrorCode::InternalError as i32,
+            "this text could not be checked".into(),
+        );
     };
     let answer = catch_unwind(AssertUnwindSafe(|| answer::answer(request, document, analysis, client)));
     match answer {
         Ok(Ok(value)) => Response::new_ok(id, value),
         Ok(Err(refusal)) => Response::new_err(id, refusal.code as i32, refusal.message),
-        Err(_) => Response::new_err(id, ErrorCode::InternalError as i32, "this answer is a mistake of tamis".into()),
+        Err(_) => {
+            Response::new_err(id, ErrorCode::InternalError as i32, "this answer is a mistake of tamis".into())
+        }
     }
 }
 
@@ -375,9 +392,7 @@ fn status(document: &Document, checked: &Checked) -> Value {
     let examined = checked.analysis.as_ref().map(|analysis| &analysis.examined);
     let model = examined.and_then(|examined| examined.model.as_ref());
     let after = examined.and_then(|it| it.seen.iter().rev().find_map(|seen| seen.after.as_ref()));
-    let cost = |cost: &tamis::graph::Cost| {
-        json!({ "params": cost.params.max, "macs": cost.macs.max, "bytes": cost.bytes.max })
-    };
+    let cost = |cost: &tamis::graph::Cost| json!({ "params": cost.params.max, "macs": cost.macs.max, "bytes": cost.bytes.max });
     json!({
         "uri": document.uri,
         "model": model.map(|model| model.path.display().to_string()),

@@ -147,7 +147,8 @@ fn everything_can_be_asked_of_a_recipe() {
     let hints = editor.ask("textDocument/inlayHint", part.clone()).unwrap();
     assert_eq!(hints.as_array().unwrap().len(), 2, "the model and the step: {hints}");
     assert!(hints[1]["label"].as_str().unwrap().contains("MACs (-"), "{hints}");
-    let edits = editor.ask("textDocument/formatting", json!({ "textDocument": subject(), "options": {} })).unwrap();
+    let edits =
+        editor.ask("textDocument/formatting", json!({ "textDocument": subject(), "options": {} })).unwrap();
     assert_eq!(edits[0]["newText"], "save \"out\"\n");
     let mut rename = at(2, 5);
     rename["newName"] = json!("kept");
@@ -156,13 +157,16 @@ fn everything_can_be_asked_of_a_recipe() {
     rename["newName"] = json!("keep");
     assert_eq!(editor.ask("textDocument/rename", rename), Err(-32803), "a word of the language is no name");
     for method in ["documentSymbol", "foldingRange", "semanticTokens/full", "codeLens"] {
-        let answer = editor.ask(&format!("textDocument/{method}"), json!({ "textDocument": subject() })).unwrap();
+        let answer =
+            editor.ask(&format!("textDocument/{method}"), json!({ "textDocument": subject() })).unwrap();
         assert!(!answer.is_null() && answer != json!([]), "{method}: {answer}");
     }
     let params = json!({ "command": "tamis.plan", "arguments": [URI] });
     let plan = editor.ask("workspace/executeCommand", params).unwrap();
     assert!(plan.as_str().unwrap().contains("1 prune"), "{plan}");
-    assert!(editor.ask("textDocument/signatureHelp", at(4, 7)).unwrap()["signatures"][0]["label"].is_string());
+    assert!(
+        editor.ask("textDocument/signatureHelp", at(4, 7)).unwrap()["signatures"][0]["label"].is_string()
+    );
     assert_eq!(editor.end(), Ending::Orderly);
 }
 
@@ -201,7 +205,10 @@ fn the_order_of_the_protocol_is_kept() {
     assert_eq!(editor.ask("textDocument/hover", at(0, 0)), Err(-32602), "not open");
     editor.notify("textDocument/didOpen", json!({ "textDocument": 3 }));
     editor.write("let a = 1");
-    assert_eq!(editor.ask("textDocument/hover", json!({ "textDocument": subject(), "position": 7 })), Err(-32602));
+    assert_eq!(
+        editor.ask("textDocument/hover", json!({ "textDocument": subject(), "position": 7 })),
+        Err(-32602)
+    );
     assert_eq!(editor.ask("shutdown", Value::Null), Ok(Value::Null));
     assert_eq!(editor.ask("textDocument/hover", at(0, 0)), Err(-32600));
     drop(editor.connection);

@@ -75,7 +75,9 @@ fn next_body(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
 /// The answer to a body that is no message: to its id, where it has one.
 fn refusal(body: &[u8], why: &str) -> Value {
     let (code, id) = match serde_json::from_slice::<Value>(body) {
-        Ok(value) => (ErrorCode::InvalidRequest, value.get("id").filter(|id| id.is_string() || id.is_i64()).cloned()),
+        Ok(value) => {
+            (ErrorCode::InvalidRequest, value.get("id").filter(|id| id.is_string() || id.is_i64()).cloned())
+        }
         Err(_) => (ErrorCode::ParseError, None),
     };
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code as i32, "message": why } })
@@ -143,7 +145,8 @@ mod tests {
         ];
         let (methods, refused) = read(&input.concat());
         assert_eq!(methods, ["initialized"; 3]);
-        let codes: Vec<_> = refused.iter().map(|it| (it["id"].clone(), it["error"]["code"].clone())).collect();
+        let codes: Vec<_> =
+            refused.iter().map(|it| (it["id"].clone(), it["error"]["code"].clone())).collect();
         assert_eq!(codes, [(Value::Null, json!(-32700)), (json!(7), json!(-32600))]);
     }
 

@@ -119,9 +119,8 @@ impl Worker {
             asked: RefCell::default(),
         };
         let settings = options.for_check(names_model(&text));
-        let analysis = catch_unwind(AssertUnwindSafe(|| {
-            ide::analyse(&name, text, &settings, &desk, &tamis::REGISTRY)
-        }));
+        let analysis =
+            catch_unwind(AssertUnwindSafe(|| ide::analyse(&name, text, &settings, &desk, &tamis::REGISTRY)));
         let asked = desk.asked.into_inner();
         if is_stale() {
             return;
@@ -135,7 +134,8 @@ impl Worker {
 
     /// Looks at the files again, and tells whose check would be another now.
     fn watch(&mut self) {
-        let changed = |asked: &BTreeMap<PathBuf, Stamp>| asked.iter().any(|(path, then)| stamp(path) != *then);
+        let changed =
+            |asked: &BTreeMap<PathBuf, Stamp>| asked.iter().any(|(path, then)| stamp(path) != *then);
         let texts: Vec<String> =
             self.asked.iter().filter(|(_, asked)| changed(asked)).map(|(uri, _)| uri.clone()).collect();
         if !texts.is_empty() {

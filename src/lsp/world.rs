@@ -67,13 +67,20 @@ impl Desk<'_> {
         stamp
     }
 
-    fn open_model(&self, path: &Path, at: &Path, stamp: Stamp, sources: &mut Sources) -> Result<OpenedModel, Diagnostics> {
+    fn open_model(
+        &self,
+        path: &Path,
+        at: &Path,
+        stamp: Stamp,
+        sources: &mut Sources,
+    ) -> Result<OpenedModel, Diagnostics> {
         let (checkpoint, graph) = self.files.graph(path, sources)?;
         let config = &checkpoint.config;
         let mut keys: Vec<String> = graph.axes.iter().filter_map(|(_, axis)| axis.key.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
-        let keys: Vec<_> = keys.into_iter().filter_map(|key| Some((key.clone(), config.span_of(&key)?))).collect();
+        let keys: Vec<_> =
+            keys.into_iter().filter_map(|key| Some((key.clone(), config.span_of(&key)?))).collect();
         let key_spans = keys.iter().filter_map(|(key, _)| Some((key.clone(), config.span(key)?))).collect();
         let graph = Arc::new(graph);
         let config = (config.path.display().to_string(), Arc::clone(&config.text));
@@ -100,7 +107,9 @@ impl World for Desk<'_> {
         if let Some(kept) = self.models.borrow().opened.get(&at).filter(|kept| kept.stamp == stamp) {
             let (name, text) = &kept.config;
             let source = sources.add(Source::new(name.as_str(), Arc::clone(text)));
-            let span = |(key, (start, end)): &(String, (usize, usize))| (key.clone(), Span::new(source, *start, *end));
+            let span = |(key, (start, end)): &(String, (usize, usize))| {
+                (key.clone(), Span::new(source, *start, *end))
+            };
             let key_spans = kept.keys.iter().map(span).collect();
             return Ok(OpenedModel { graph: Arc::clone(&kept.graph), key_spans });
         }

@@ -230,7 +230,8 @@ const BYTE_UNITS: [(&str, f64); 6] = [
 ];
 
 impl Argument for Bytes {
-    const TYPE: Type = Type { name: "bytes", doc: "a number of bytes such as `2 GiB` or `500 MB`", choices: &[] };
+    const TYPE: Type =
+        Type { name: "bytes", doc: "a number of bytes such as `2 GiB` or `500 MB`", choices: &[] };
 
     fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
         let ValueKind::Amount { value: number, unit } = &value.kind else {

@@ -76,7 +76,14 @@ fn what_cannot_be_imported_is_told_where() {
     import("a: [1\nb: 2\n").fails(3, "import-unreadable");
     import("name: x\n").fails(3, "import-unknown");
     place.tamis("import none.yaml").fails(3, "import-unreadable");
-    let odd = ["", "- 1\n", "slices: []\n", "slices: [1]\n", "x_stage: {y_modifiers: {WandaPruningModifier: 3}}\n", "&a [*a]"];
+    let odd = [
+        "",
+        "- 1\n",
+        "slices: []\n",
+        "slices: [1]\n",
+        "x_stage: {y_modifiers: {WandaPruningModifier: 3}}\n",
+        "&a [*a]",
+    ];
     for text in odd {
         let ran = import(text);
         assert!(ran.code.is_some_and(|code| code < 5), "{text}: {}", ran.stderr);
@@ -145,4 +152,26 @@ fn a_sarif_log_has_the_form_of_the_standard() {
             assert!(change["replacements"][0]["insertedContent"]["text"].is_string());
         }
     }
+}
+
+/// The script of the GitHub Action, on a shell.
+#[test]
+fn the_action_annotates_and_fails() {
+    let place = Place::with("model input = \"models/bert-eras\"\nprne heads keep 2\nsave \"out\"\n");
+    place.write("good.tamis", "model input = \"models/bert-eras\"\nprune heads keep 2\nsave \"out\"\n");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/check-recipes");
+    let run = |recipes: &str| {
+        let mut command = std::process::Command::new("bash");
+        command.arg(&script).current_dir(place.path("")).env("TAMIS", env!("CARGO_BIN_EXE_tamis"));
+        command.env("RECIPES", recipes).env("SARIF", "log.sarif");
+        crate::program::ran(command.output().expect("a shell is there"))
+    };
+    let wrong = run("*.tamis");
+    assert_eq!(wrong.code, Some(1), "{}{}", wrong.stdout, wrong.stderr);
+    assert!(wrong.stdout.contains("::error file=x.tamis,line=2"), "{}", wrong.stdout);
+    assert!(place.read("log.sarif").contains("unknown-verb"));
+    let good = run("g*.tamis");
+    assert_eq!((good.code, good.stderr.as_str()), (Some(0), ""), "{}", good.stdout);
+    let none = run("none*.tamis");
+    assert_eq!(none.code, Some(2), "{}", none.stdout);
 }

@@ -45,7 +45,8 @@ impl Client {
 
     /// Says hello, as editors do.
     pub fn initialize(&mut self, options: Value) -> Value {
-        let capabilities = json!({ "textDocument": { "completion": { "completionItem": { "snippetSupport": true } } } });
+        let capabilities =
+            json!({ "textDocument": { "completion": { "completionItem": { "snippetSupport": true } } } });
         let params = json!({ "capabilities": capabilities, "initializationOptions": options });
         let answer = self.ask("initialize", params).expect("the server initializes");
         self.notify("initialized", json!({}));

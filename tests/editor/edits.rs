@@ -11,15 +11,59 @@ const EDITS: i64 = 10_000;
 
 /// What is typed, pasted and half-typed.
 const PIECES: [&str; 40] = [
-    "prune ", "heads", "neurons", " of ", "layers[*]", ".mlp", ".", "\n", "\n  ", "by ", "wanda(", "magnitude", ")",
-    "to 60% flops", "2:4", "keep 8", "\"", "{", "}", "[", "]", "(", "😀", "é", "#", "## ", "sweep r in [1, 2] {\n",
-    "let x = ", "param b: ratio = 50%\n", "x", " ", "\t", "\r\n", "save \"out\"", "model input = ", "with { ", ",",
-    "use \"gone.tamis\"\n", "data d = text(\"none.txt\")\n", "\u{0}",
+    "prune ",
+    "heads",
+    "neurons",
+    " of ",
+    "layers[*]",
+    ".mlp",
+    ".",
+    "\n",
+    "\n  ",
+    "by ",
+    "wanda(",
+    "magnitude",
+    ")",
+    "to 60% flops",
+    "2:4",
+    "keep 8",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "(",
+    "😀",
+    "é",
+    "#",
+    "## ",
+    "sweep r in [1, 2] {\n",
+    "let x = ",
+    "param b: ratio = 50%\n",
+    "x",
+    " ",
+    "\t",
+    "\r\n",
+    "save \"out\"",
+    "model input = ",
+    "with { ",
+    ",",
+    "use \"gone.tamis\"\n",
+    "data d = text(\"none.txt\")\n",
+    "\u{0}",
 ];
 
 const METHODS: [&str; 10] = [
-    "completion", "hover", "signatureHelp", "definition", "references", "documentHighlight", "documentSymbol",
-    "foldingRange", "semanticTokens/full", "codeLens",
+    "completion",
+    "hover",
+    "signatureHelp",
+    "definition",
+    "references",
+    "documentHighlight",
+    "documentSymbol",
+    "foldingRange",
+    "semanticTokens/full",
+    "codeLens",
 ];
 
 /// The i-th number of the SplitMix64 generator.
@@ -83,7 +127,7 @@ impl Session {
         let params = json!({
             "textDocument": { "uri": self.uri },
             "position": self.text.position(place),
-            "context": { "includeDeclaration": true, "triggerKind": 1, "diagnostics": [] },
+            "context": { "includeDeclaration": true, "triggerKind": 1, "isRetrigger": false, "diagnostics": [] },
         });
         let id = self.client.send(&method, params);
         self.open.insert(id, self.version);

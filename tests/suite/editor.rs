@@ -42,7 +42,8 @@ fn answer(analysis: &Analysis, cursor: usize, block: &Block) -> Option<String> {
     Some(match block.kind() {
         "tamis" | "file" => return None,
         "complete" => lines(completions(analysis, cursor)),
-        "hover" => ide::hover(analysis, cursor).map_or("nothing\n".into(), |it| format!("{}\n", it.markdown.trim_end())),
+        "hover" => ide::hover(analysis, cursor)
+            .map_or("nothing\n".into(), |it| format!("{}\n", it.markdown.trim_end())),
         "signature" => format!("{}\n", signature(analysis, cursor)),
         "references" => {
             let shown = |span: Span| {
@@ -62,7 +63,10 @@ fn answer(analysis: &Analysis, cursor: usize, block: &Block) -> Option<String> {
         }
         "symbols" => ide::symbols(analysis).iter().map(|symbol| shown(symbol, 0)).collect(),
         "folds" => lines(
-            ide::folds(analysis).iter().map(|it| format!("{}-{} {:?}", it.first + 1, it.last + 1, it.kind)).collect(),
+            ide::folds(analysis)
+                .iter()
+                .map(|it| format!("{}-{} {:?}", it.first + 1, it.last + 1, it.kind))
+                .collect(),
         ),
         "tokens" => {
             let token = |it: &ide::Token| format!("{:?} {}", it.kind, &analysis.text()[it.start..it.end]);

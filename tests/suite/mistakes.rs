@@ -30,6 +30,7 @@ pub fn check(case: &mut Case) {
     }
     let style = Style { colour: false, width: 100 };
     let told = diagnostic::human(&analysis.examined.diagnostics, &analysis.sources, style);
+    let told = told.replace(concat!(env!("CARGO_MANIFEST_DIR"), "/"), "");
     let mended = mended(&analysis);
     for (number, block) in blocks.iter().enumerate() {
         match block.kind() {

@@ -23,8 +23,10 @@ fn words(rule: &str) -> BTreeSet<String> {
 fn the_colours_of_vs_code_know_every_word() {
     let colours = text("editors/vscode/syntaxes/tamis.tmLanguage.json");
     let mut faults = Vec::new();
-    let groups: Vec<BTreeSet<&str>> =
-        colours.split('(').map(|group| group.split(')').next().unwrap_or_default().split('|').collect()).collect();
+    let groups: Vec<BTreeSet<&str>> = colours
+        .split('(')
+        .map(|group| group.split(')').next().unwrap_or_default().split('|').collect())
+        .collect();
     let clauses = ["where_word", "with_word", "value_word", "except_word", "in_word"].map(words);
     for group in [words("statement_word"), clauses.into_iter().flatten().collect()] {
         let group: BTreeSet<&str> = group.iter().map(String::as_str).collect();
@@ -54,7 +56,8 @@ fn the_grammar_of_tree_sitter_knows_every_word() {
 
 #[test]
 fn snippets_are_recipes() {
-    let snippets: serde_json::Value = serde_json::from_str(&text("editors/vscode/snippets/tamis.json")).unwrap();
+    let snippets: serde_json::Value =
+        serde_json::from_str(&text("editors/vscode/snippets/tamis.json")).unwrap();
     let mut faults = Vec::new();
     for (name, snippet) in snippets.as_object().unwrap() {
         let lines = snippet["body"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
@@ -63,7 +66,10 @@ fn snippets_are_recipes() {
             faults.push(format!("{name}: {:?}\n{text}", found.iter().next().map(|it| &it.message)));
         }
         let prefix = snippet["prefix"].as_str().unwrap();
-        if !entries(&REGISTRY).iter().any(|it| matches!(it.kind, Kind::Verb | Kind::Statement) && it.name == prefix) {
+        if !entries(&REGISTRY)
+            .iter()
+            .any(|it| matches!(it.kind, Kind::Verb | Kind::Statement) && it.name == prefix)
+        {
             faults.push(format!("{name}: `{prefix}` is no word of the language"));
         }
     }

@@ -16,13 +16,30 @@ const MODIFIERS: [(&str, &str); 3] = [
 
 /// Fields that say how a run goes, not what comes out, or that have a fixed like here.
 const OF_THE_RUN: [&str; 12] = [
-    "sequential_targets", "sequential_update", "block_size", "offload_hessians", "start", "end", "update_frequency",
-    "initialize", "finalize", "leave_enabled", "index", "group",
+    "sequential_targets",
+    "sequential_update",
+    "block_size",
+    "offload_hessians",
+    "start",
+    "end",
+    "update_frequency",
+    "initialize",
+    "finalize",
+    "leave_enabled",
+    "index",
+    "group",
 ];
 
 /// Fields that are read.
 const READ: [&str; 9] = [
-    "targets", "ignore", "sparsity", "final_sparsity", "init_sparsity", "mask_structure", "dampening_frac", "owl_m",
+    "targets",
+    "ignore",
+    "sparsity",
+    "final_sparsity",
+    "init_sparsity",
+    "mask_structure",
+    "dampening_frac",
+    "owl_m",
     "apply_globally",
 ];
 
@@ -32,8 +49,12 @@ pub(super) fn stages(root: &Value) -> Vec<(String, Value)> {
     let Value::Object(root) = root else { return found };
     for (key, value) in root {
         match value {
-            Value::Object(fields) if key.ends_with("Modifier") => found.push((key.clone(), Value::Object(fields.clone()))),
-            Value::Object(_) if key.ends_with("_stage") || key.ends_with("_modifiers") => found.extend(stages(value)),
+            Value::Object(fields) if key.ends_with("Modifier") => {
+                found.push((key.clone(), Value::Object(fields.clone())))
+            }
+            Value::Object(_) if key.ends_with("_stage") || key.ends_with("_modifiers") => {
+                found.extend(stages(value))
+            }
             _ => {}
         }
     }
@@ -45,10 +66,11 @@ pub(super) fn import(file: &File<'_>, modifiers: &[(String, Value)], model: Opti
     let mut methods = Vec::new();
     for (modifier, fields) in modifiers {
         let Some((_, criterion)) = MODIFIERS.iter().find(|(name, _)| name == modifier) else {
-            let message = match modifier.contains("Quant") || modifier.contains("GPTQ") || modifier.contains("AWQ") {
-                true => format!("`{modifier}` quantizes, which tamis does not"),
-                false => format!("`{modifier}` has no equivalent"),
-            };
+            let message =
+                match modifier.contains("Quant") || modifier.contains("GPTQ") || modifier.contains("AWQ") {
+                    true => format!("`{modifier}` quantizes, which tamis does not"),
+                    false => format!("`{modifier}` has no equivalent"),
+                };
             made.remarks.push(file.no_equivalent(modifier, modifier, message));
             continue;
         };
@@ -66,10 +88,20 @@ pub(super) fn import(file: &File<'_>, modifiers: &[(String, Value)], model: Opti
     made
 }
 
-fn step(file: &File<'_>, modifier: &str, fields: &Value, criterion: &str, remarks: &mut Diagnostics) -> Option<String> {
+fn step(
+    file: &File<'_>,
+    modifier: &str,
+    fields: &Value,
+    criterion: &str,
+    remarks: &mut Diagnostics,
+) -> Option<String> {
     for (field, _) in fields.as_object().into_iter().flatten() {
         if !READ.contains(&field.as_str()) && !OF_THE_RUN.contains(&field.as_str()) {
-            remarks.push(file.no_equivalent(modifier, field, format!("`{modifier}` has no equivalent for `{field}`")));
+            remarks.push(file.no_equivalent(
+                modifier,
+                field,
+                format!("`{modifier}` has no equivalent for `{field}`"),
+            ));
         }
     }
     for field in ["owl_m", "init_sparsity"] {
@@ -82,7 +114,9 @@ fn step(file: &File<'_>, modifier: &str, fields: &Value, criterion: &str, remark
     let to = target(file, modifier, fields, remarks)?;
     let of = place(file, modifier, fields, remarks);
     let criterion = match fields.get("dampening_frac").and_then(Value::as_f64) {
-        Some(share) if criterion.starts_with("sparsegpt") => format!("sparsegpt(calib, damping: {}%)", round(share * 100.0)),
+        Some(share) if criterion.starts_with("sparsegpt") => {
+            format!("sparsegpt(calib, damping: {}%)", round(share * 100.0))
+        }
         _ => criterion.to_owned(),
     };
     let globally = fields.get("apply_globally").and_then(Value::as_bool).unwrap_or(false);
@@ -139,9 +173,11 @@ fn texts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items.iter().map(text).collect(),
         // `re:.*lm_head` and lists in a text, as older recipes write them.
-        Some(Value::String(text)) => {
-            text.trim_matches(['[', ']']).split(',').map(|it| it.trim().trim_matches(['"', '\'']).to_owned()).collect()
-        }
+        Some(Value::String(text)) => text
+            .trim_matches(['[', ']'])
+            .split(',')
+            .map(|it| it.trim().trim_matches(['"', '\'']).to_owned())
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -11,7 +11,12 @@ pub(super) fn model(slices: &[Value]) -> Option<String> {
 }
 
 /// `layers` is how many the model has, where that is known.
-pub(super) fn import(file: &File<'_>, slices: &[Value], model: Option<String>, layers: Option<usize>) -> Made {
+pub(super) fn import(
+    file: &File<'_>,
+    slices: &[Value],
+    model: Option<String>,
+    layers: Option<usize>,
+) -> Made {
     let mut made = Made { about: "Layers left out.".into(), model, ..Made::default() };
     let method = file.root["merge_method"].as_str().unwrap_or("passthrough");
     if method != "passthrough" {
@@ -23,7 +28,11 @@ pub(super) fn import(file: &File<'_>, slices: &[Value], model: Option<String>, l
     for slice in slices {
         let sources = slice["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
         let [source] = sources else {
-            made.remarks.push(file.no_equivalent("slices", "sources", "a slice of several models has no equivalent"));
+            made.remarks.push(file.no_equivalent(
+                "slices",
+                "sources",
+                "a slice of several models has no equivalent",
+            ));
             continue;
         };
         if source["model"].as_str().is_some_and(|other| model_differs(other, slices)) {
@@ -34,11 +43,16 @@ pub(super) fn import(file: &File<'_>, slices: &[Value], model: Option<String>, l
         }
         let bound = |at: usize| source["layer_range"][at].as_u64().map(|bound| bound as usize);
         let (Some(start), Some(end)) = (bound(0), bound(1)) else {
-            made.remarks.push(file.no_equivalent("slices", "layer_range", "a slice without bounds of its layers"));
+            made.remarks.push(file.no_equivalent(
+                "slices",
+                "layer_range",
+                "a slice without bounds of its layers",
+            ));
             continue;
         };
         if start < next {
-            let message = format!("layers {start} to {} come a second time, or out of order", next.min(end) - 1);
+            let message =
+                format!("layers {start} to {} come a second time, or out of order", next.min(end) - 1);
             made.remarks.push(file.no_equivalent("slices", &format!("{start}"), message));
         } else if start > next {
             gaps.push(format!("layers[{next}..{start}]"));
@@ -49,7 +63,9 @@ pub(super) fn import(file: &File<'_>, slices: &[Value], model: Option<String>, l
         Some(layers) if layers > next => gaps.push(format!("layers[{next}..]")),
         Some(_) => {}
         None => {
-            let message = format!("whether there are layers from {next} on is not known: name the model with `--model`");
+            let message = format!(
+                "whether there are layers from {next} on is not known: name the model with `--model`"
+            );
             made.remarks.push(file.no_equivalent("slices", "layer_range", message));
         }
     }

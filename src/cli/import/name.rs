@@ -25,11 +25,11 @@ pub(super) fn selector(target: &str) -> Result<String, String> {
 fn glob(module: &str) -> String {
     match module.trim_end_matches('*') {
         "" => "**".into(),
+        _ if module.ends_with('*') && !module.ends_with(".*") => format!("tensor(\"{module}\")"),
         // A layer, not a matrix: its weights lie below it.
         name if name.ends_with(|last: char| last.is_ascii_digit()) || module.ends_with(".*") => {
             format!("tensor(\"{}.*\")", module.trim_end_matches(".*").trim_end_matches('.'))
         }
-        _ if module.ends_with('*') => format!("tensor(\"{module}\")"),
         _ => format!("tensor(\"{module}.weight\")"),
     }
 }
@@ -55,9 +55,10 @@ fn as_glob(pattern: &str) -> Result<String, String> {
     let ends = pattern.ends_with('$');
     let mut rest = pattern.trim_start_matches('^').trim_end_matches('$');
     while let Some(first) = rest.chars().next() {
-        let (taken, meant) = if let Some(run) = ["\\d+", "\\d*", "[0-9]+", "[0-9]*", ".*", ".+", "\\w+", "\\w*"]
-            .iter()
-            .find(|run| rest.starts_with(**run))
+        let (taken, meant) = if let Some(run) =
+            ["\\d+", "\\d*", "[0-9]+", "[0-9]*", ".*", ".+", "\\w+", "\\w*"]
+                .iter()
+                .find(|run| rest.starts_with(**run))
         {
             (run.len(), "*".to_owned())
         } else if rest.starts_with("\\.") {
@@ -70,12 +71,15 @@ fn as_glob(pattern: &str) -> Result<String, String> {
         glob.push_str(&meant);
         rest = &rest[taken..];
     }
-    let numbered = ends && (pattern.ends_with("\\d+$") || pattern.ends_with("\\d*$") || pattern.ends_with("[0-9]+$"));
+    let numbered =
+        ends && (pattern.ends_with("\\d+$") || pattern.ends_with("\\d*$") || pattern.ends_with("[0-9]+$"));
     Ok(if numbered { format!("{glob}.*") } else { glob })
 }
 
 fn unreadable(pattern: &str) -> String {
-    format!("of the pattern `{pattern}` no selector can be made: literals, `.*`, `\\d+` and `(a|b)` can be told")
+    format!(
+        "of the pattern `{pattern}` no selector can be made: literals, `.*`, `\\d+` and `(a|b)` can be told"
+    )
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use super::{selector_words, value, with_owner};
 use crate::syntax::ast::ClauseKind;
 
 /// Fields that the report and the model card know.
-const HEADER: [(&str, &str); 3] =
-    [("paper", "of the method, such as `arXiv:2403.17921`"), ("license", "of the result"), ("base_model", "its name on the hub")];
+const HEADER: [(&str, &str); 3] = [
+    ("paper", "of the method, such as `arXiv:2403.17921`"),
+    ("license", "of the result"),
+    ("base_model", "its name on the hub"),
+];
 
 pub(super) fn inside(cursor: &Cursor<'_>, open: usize, items: &mut Items<'_>) {
     let before = open.checked_sub(1).map(|at| cursor.tokens[at]);
@@ -27,7 +30,12 @@ pub(super) fn inside(cursor: &Cursor<'_>, open: usize, items: &mut Items<'_>) {
         }
         "{" if word == "at" => {
             for name in ["tokens", "batch"] {
-                items.snippet(CompletionKind::Option, name, "of the input that costs are stated for", &format!("{name}: $0"));
+                items.snippet(
+                    CompletionKind::Option,
+                    name,
+                    "of the input that costs are stated for",
+                    &format!("{name}: $0"),
+                );
             }
         }
         "{" if cursor.word(0) == "recipe" => {
@@ -129,8 +137,18 @@ fn numbers(cursor: &Cursor<'_>, open: usize, items: &mut Items<'_>) {
             let count = selector::reach(graph, &path).len();
             if count > 0 {
                 items.word(CompletionKind::Example, "*", &format!("all {count}"));
-                items.word(CompletionKind::Example, &format!("0..{}", count.div_ceil(2)), "the first half");
-                items.word(CompletionKind::Example, &format!("{}..", count / 2), "the second half");
+                if count > 1 {
+                    items.word(
+                        CompletionKind::Example,
+                        &format!("0..{}", count.div_ceil(2)),
+                        "the first half",
+                    );
+                    items.word(
+                        CompletionKind::Example,
+                        &format!("{}..", count.div_ceil(2)),
+                        "the second half",
+                    );
+                }
                 items.word(CompletionKind::Example, "-1", "the last");
             }
         }

@@ -44,7 +44,8 @@ pub(super) fn texts(cursor: &Cursor<'_>, items: &mut Items<'_>, shelf: &dyn Shel
     if matches!(wanted, Text::Field) {
         return fields(cursor, items);
     }
-    let (directory, _) = cursor.prefix.rsplit_once('/').map_or(("", cursor.prefix), |(dir, name)| (dir, name));
+    let (directory, _) =
+        cursor.prefix.rsplit_once('/').map_or(("", cursor.prefix), |(dir, name)| (dir, name));
     let start = items.replaces.0 + cursor.prefix.rfind('/').map_or(0, |slash| slash + 1);
     let absolute = cursor.prefix.starts_with('/') && directory.is_empty();
     let listed = shelf.list(if absolute { "/" } else { directory }, matches!(wanted, Text::Recipe));

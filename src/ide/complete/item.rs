@@ -86,7 +86,7 @@ impl<'a> Items<'a> {
         Completion {
             label: label.to_owned(),
             kind,
-            detail: detail.to_owned(),
+            detail: detail.split_whitespace().collect::<Vec<_>>().join(" "),
             doc: String::new(),
             replaces: self.replaces,
             insert: label.to_owned(),

@@ -4,7 +4,7 @@ use super::super::callee::{Wanted, clause_of, page, pass_of, units};
 use super::super::cursor::{Cursor, TokenKind};
 use super::item::{CompletionKind, Items};
 use super::{costs, selector_words, value};
-use crate::pass::{ClauseSpec, NOUNS, PassSpec, Registry};
+use crate::pass::{ClauseSpec, NOUNS, Noun, NounKind, PassSpec, Registry, summary};
 use crate::reference::{Entry, Kind};
 use crate::syntax::ast::ClauseKind;
 
@@ -54,7 +54,8 @@ fn amount(cursor: &Cursor<'_>, known: Option<&'static ClauseSpec>, items: &mut I
     }
     let Some(known) = known else { return costs(items) };
     for unit in units(&known.field.ty) {
-        items.word(CompletionKind::Unit, unit, "a unit");
+        let measure = items.registry().measure(unit);
+        items.word(CompletionKind::Unit, unit, measure.map_or("a unit", |measure| summary(measure.doc)));
     }
 }
 
@@ -67,8 +68,16 @@ fn nouns(cursor: &Cursor<'_>, items: &mut Items<'_>) {
 fn nouns_of(verb: &str, there: &[&str], items: &mut Items<'_>) {
     let registry = items.registry();
     let taken: Vec<&str> = registry.passes_of(verb).flat_map(|spec| spec.nouns.iter().copied()).collect();
+    let graph = items.graph();
+    // What the model has not would only be refused.
+    let is_there = |noun: &&Noun| match (noun.kind, graph) {
+        (NounKind::Elements(roles), Some(graph)) => {
+            graph.axes.iter().any(|(_, axis)| roles.contains(&axis.role))
+        }
+        _ => true,
+    };
     let nouns = NOUNS.iter().filter(|noun| taken.contains(&noun.name) && !there.contains(&noun.name));
-    for noun in nouns {
+    for noun in nouns.filter(is_there) {
         let text = page(registry, Kind::Noun, noun.name, |_| true).unwrap_or_default();
         let (name, summary) = (noun.name.to_owned(), noun.doc.to_owned());
         items.entry(&Entry { kind: Kind::Noun, name, summary, text });
