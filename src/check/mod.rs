@@ -121,7 +121,7 @@ struct Checker<'a> {
     /// The model at each statement that acts.
     seen: Vec<Seen>,
     /// Where the syntax has mistakes.
-    misread: Vec<usize>,
+    misread: Vec<Span>,
     /// The bytes of the statement that is checked, up to the end of its last line.
     statement: Range<usize>,
 }
@@ -189,6 +189,13 @@ impl<'a> Checker<'a> {
         if is(&codes::UNKNOWN_NAME) {
             return self.scope.is_refused(self.sources.text(place.span));
         }
-        is(&codes::MISSING_CLAUSE) && self.misread.iter().any(|&at| self.statement.contains(&at))
+        // A value that could not be read is of no type.
+        let is_unread = |at: &Span| {
+            at.source == place.span.source && place.span.start <= at.start && at.start < place.span.end
+        };
+        if is(&codes::WRONG_TYPE) {
+            return self.misread.iter().any(is_unread);
+        }
+        is(&codes::MISSING_CLAUSE) && self.misread.iter().any(|at| self.statement.contains(&at.start))
     }
 }

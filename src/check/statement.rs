@@ -18,7 +18,7 @@ impl Checker<'_> {
         let text = self.sources.get(source).text().to_string();
         let recipe = syntax::parse(source, &text, &mut self.diagnostics);
         let places = self.diagnostics.iter().filter_map(|found| found.place.as_ref());
-        self.misread = places.map(|place| place.span.start).collect();
+        self.misread = places.map(|place| place.span).collect();
         self.read_settings();
         let mut state = None;
         let mut body = Vec::new();

@@ -114,12 +114,9 @@ fn of_segment(kind: &ast::SegmentKind) -> Option<Segment<'_>> {
 pub(super) fn of_tokens<'a>(tokens: &[Token<'a>]) -> Vec<Segment<'a>> {
     let mut segments = Vec::new();
     let mut at = tokens.len();
-    loop {
-        // From the end: a point, then brackets, then what was named.
-        match at.checked_sub(1).map(|point| tokens[point].text) {
-            Some("." | "..") => at -= 1,
-            _ => break,
-        }
+    // From the end: a point, then brackets, then what was named.
+    while let Some("." | "..") = at.checked_sub(1).map(|point| tokens[point].text) {
+        at -= 1;
         let mut end = at;
         if tokens[..end].last().is_some_and(|last| last.text == "]") {
             end = opener(tokens, end - 1).unwrap_or(0);

@@ -42,7 +42,7 @@ impl Document {
                     text.replace_range(start.min(end)..end.max(start), &part.text);
                 }
                 TextDocumentContentChangeEvent::TextDocumentContentChangeWholeDocument(whole) => {
-                    text = whole.text
+                    text = whole.text;
                 }
             }
             self.lines = Lines::of(&text);

@@ -106,13 +106,13 @@ impl Server<'_> {
         match (self.phase, method.as_str()) {
             (Phase::New, "initialize") => self.initialize(request),
             (Phase::New, _) => {
-                self.refuse(id, &Refusal::new(ErrorCode::ServerNotInitialized, "not initialized yet"))
+                self.refuse(id, &Refusal::new(ErrorCode::ServerNotInitialized, "not initialized yet"));
             }
             (_, "initialize") => {
-                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "initialized already"))
+                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "initialized already"));
             }
             (Phase::Shutdown, _) => {
-                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "shut down already"))
+                self.refuse(id, &Refusal::new(ErrorCode::InvalidRequest, "shut down already"));
             }
             (Phase::Running, "shutdown") => {
                 self.phase = Phase::Shutdown;

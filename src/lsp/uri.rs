@@ -35,7 +35,7 @@ pub fn of(path: &Path) -> Uri {
     for &byte in absolute.to_string_lossy().as_bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {
-                text.push(char::from(byte))
+                text.push(char::from(byte));
             }
             byte => text.push_str(&format!("%{byte:02X}")),
         }

@@ -50,10 +50,10 @@ pub(super) fn stages(root: &Value) -> Vec<(String, Value)> {
     for (key, value) in root {
         match value {
             Value::Object(fields) if key.ends_with("Modifier") => {
-                found.push((key.clone(), Value::Object(fields.clone())))
+                found.push((key.clone(), Value::Object(fields.clone())));
             }
             Value::Object(_) if key.ends_with("_stage") || key.ends_with("_modifiers") => {
-                found.extend(stages(value))
+                found.extend(stages(value));
             }
             _ => {}
         }
