@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod execute;
 pub mod families;
 pub mod graph;
+pub mod ide;
 pub mod measures;
 pub mod observe;
 pub mod optimize;
@@ -26,6 +27,7 @@ pub mod syntax;
 pub mod tensor;
 pub mod weights;
 pub mod world;
+pub mod yaml;
 
 use std::path::{Path, PathBuf};
 

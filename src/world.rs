@@ -153,7 +153,7 @@ fn beside(path: &Path) -> Option<PathBuf> {
 }
 
 /// The path without `.` and without `x/..`, so that one file has one name.
-fn plain(path: &Path) -> PathBuf {
+pub fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match (part, plain.components().next_back()) {

@@ -103,7 +103,11 @@ impl Checker<'_> {
             }
             (ValueKind::Ratio(_), false) => {
                 let message = format!("`{}` is no share: a percentage needs `of input`", spec.name);
-                Diagnostic::at(&codes::WRONG_UNIT, value.span, message)
+                let model = self.model.as_ref().map_or("input", |model| model.name.as_str());
+                let diagnostic = Diagnostic::at(&codes::WRONG_UNIT, value.span, message);
+                diagnostic
+                    .help(format!("write `of {model}` behind it"))
+                    .fix(value.span.after(), format!(" of {model}"))
             }
             (other, true) => {
                 let message = format!("a bound `of input` is a share, found {}", other.what());
@@ -112,7 +116,14 @@ impl Checker<'_> {
             (other, false) => {
                 let takes = if spec.unit == Unit::Share { "a share in percent" } else { "a number" };
                 let message = format!("`{}` is compared with {takes}, found {}", spec.name, other.what());
-                Diagnostic::at(&codes::WRONG_UNIT, value.span, message)
+                let diagnostic = Diagnostic::at(&codes::WRONG_UNIT, value.span, message);
+                match other {
+                    ValueKind::Number { value: number, .. } => {
+                        let percent = if *number <= 1.0 { number * 100.0 } else { *number };
+                        diagnostic.help(format!("write `{percent}%`")).fix(value.span, format!("{percent}%"))
+                    }
+                    _ => diagnostic,
+                }
             }
         };
         self.report(wrong);

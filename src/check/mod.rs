@@ -3,6 +3,7 @@
 //! Each step is bound to its pass, lowered, and its effect is run on the graph, so that the next step sees the model as this
 //! one leaves it. A recipe is judged from names, shapes and types alone; what needs a weight or a sample is left to the run.
 
+mod examined;
 mod expect;
 mod measure_at;
 mod measuring;
@@ -17,20 +18,22 @@ mod uses;
 mod value;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use examined::{Examined, Seen, examine};
 pub use measure_at::DEFAULT_TOKENS;
 pub use measuring::{Measuring, measures};
+pub use names::{Defined, Definition};
 pub use save::OPTIONS as SAVE_OPTIONS;
 pub use typed::{
     Branch, ExpectBound, Item, MeasuredAt, Typed, TypedExpect, TypedMeasure, TypedModel, TypedSave, TypedStep,
 };
 pub use value::PARAM_TYPES;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::graph::Times;
-use crate::graph::{Cost, Graph};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, codes};
+use crate::graph::{Cost, Graph, Times};
 use crate::pass::{CostBound, Reader, Registry};
 use crate::source::{SourceId, Sources, Span};
 use names::Scope;
@@ -54,6 +57,11 @@ pub trait World {
     /// # Errors
     /// What is wrong with them.
     fn data(&self, reader: &dyn Reader) -> Result<(), Diagnostic>;
+
+    /// Whether nobody waits for the result any more, as when the text was changed: what is left is not checked then.
+    fn is_stale(&self) -> bool {
+        false
+    }
 }
 
 /// A model's graph, and where its config says each extent.
@@ -85,11 +93,8 @@ pub fn check(
     registry: &Registry,
     sources: &mut Sources,
 ) -> (Option<Typed>, Diagnostics) {
-    let mut checker = Checker::new(settings, world, registry, sources);
-    let typed = checker.recipe(recipe);
-    let mut diagnostics = checker.diagnostics;
-    diagnostics.sort();
-    (typed.filter(|_| !diagnostics.has_errors()), diagnostics)
+    let Examined { typed, diagnostics, .. } = examine(recipe, settings, world, registry, sources);
+    (typed, diagnostics)
 }
 
 /// What checking carries along.
@@ -116,6 +121,12 @@ struct Checker<'a> {
     set: Vec<(value::Setting, bool)>,
     model: Option<TypedModel>,
     saves: Vec<(PathBuf, Span)>,
+    /// The model at each statement that acts.
+    seen: Vec<Seen>,
+    /// Where the syntax has mistakes.
+    misread: Vec<Span>,
+    /// The bytes of the statement that is checked, up to the end of its last line.
+    statement: Range<usize>,
 }
 
 /// A step changed an axis.
@@ -162,10 +173,33 @@ impl<'a> Checker<'a> {
             set: Vec::new(),
             model: None,
             saves: Vec::new(),
+            seen: Vec::new(),
+            misread: Vec::new(),
+            statement: 0..0,
         }
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if !self.follows(&diagnostic) {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    /// Whether a diagnostic only follows from one that was reported: a name whose definition was refused, a clause that is
+    /// missing in a step which has a mistake in its syntax.
+    fn follows(&self, diagnostic: &Diagnostic) -> bool {
+        let is = |code: &'static Code| std::ptr::eq(diagnostic.code, code);
+        let Some(place) = &diagnostic.place else { return false };
+        if is(&codes::UNKNOWN_NAME) {
+            return self.scope.is_refused(self.sources.text(place.span));
+        }
+        // A value that could not be read is of no type.
+        let is_unread = |at: &Span| {
+            at.source == place.span.source && place.span.start <= at.start && at.start < place.span.end
+        };
+        if is(&codes::WRONG_TYPE) {
+            return self.misread.iter().any(is_unread);
+        }
+        is(&codes::MISSING_CLAUSE) && self.misread.iter().any(|at| self.statement.contains(&at.start))
     }
 }

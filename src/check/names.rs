@@ -18,7 +18,8 @@ pub enum Defined {
 }
 
 impl Defined {
-    fn word(self) -> &'static str {
+    /// The word that begins such a statement.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Param => "param",
             Self::Let => "let",
@@ -38,10 +39,24 @@ struct Entry {
     used: Cell<bool>,
 }
 
+/// A name that a statement defines.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    pub name: String,
+    pub by: Defined,
+    /// The name, in the recipe or in a file that it uses.
+    pub span: Span,
+    pub value: ValueKind,
+}
+
 /// Names in the order of their definition.
 #[derive(Debug, Default)]
 pub struct Scope {
     entries: Vec<Entry>,
+    /// All that was ever defined, a variable once for each of its values.
+    defined: Vec<Definition>,
+    /// Names whose definitions were refused: that they are not there follows from that.
+    refused: Vec<String>,
 }
 
 impl Scope {
@@ -60,8 +75,23 @@ impl Scope {
             return false;
         }
         let (name, span) = (name.text.clone(), name.span);
+        self.defined.push(Definition { name: name.clone(), by, span, value: value.clone() });
         self.entries.push(Entry { name, value, by, span, used: Cell::new(false) });
         true
+    }
+
+    /// Notes that a definition was refused, with a diagnostic of its own.
+    pub fn refuse(&mut self, name: &str) {
+        self.refused.push(name.to_owned());
+    }
+
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|refused| refused == name)
+    }
+
+    /// Everything that was defined, what is forgotten by now too.
+    pub fn take_defined(&mut self) -> Vec<Definition> {
+        std::mem::take(&mut self.defined)
     }
 
     /// How many names there are: what [`Scope::leave`] goes back to.

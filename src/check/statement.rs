@@ -3,33 +3,34 @@
 use std::sync::Arc;
 
 use super::names::Defined;
-use super::{Branch, Checker, Item, State, Typed, TypedModel};
+use super::{Branch, Checker, Item, Seen, State, Typed, TypedModel};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::{Argument, Data, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
 
 impl Checker<'_> {
-    pub(super) fn recipe(&mut self, source: SourceId) -> Option<Typed> {
+    pub(super) fn recipe(&mut self, source: SourceId) -> (ast::Recipe, Option<Typed>) {
         let text = self.sources.get(source).text().to_string();
         let recipe = syntax::parse(source, &text, &mut self.diagnostics);
+        let places = self.diagnostics.iter().filter_map(|found| found.place.as_ref());
+        self.misread = places.map(|place| place.span).collect();
         self.read_settings();
         let mut state = None;
         let mut body = Vec::new();
         let (title, header) = self.header(&recipe);
         self.find_measure_at(&recipe, source);
         for statement in &recipe.statements {
+            if self.world.is_stale() {
+                break;
+            }
             self.statement(statement, source, &mut state, &mut body);
         }
         self.close(&recipe, &mut body);
-        Some(Typed {
-            title,
-            header,
-            model: self.model.take()?,
-            at: self.at?,
-            params: std::mem::take(&mut self.params),
-            body,
-        })
+        let params = std::mem::take(&mut self.params);
+        let typed = |(model, at)| Typed { title, header, model, at, params, body };
+        let typed = self.model.clone().zip(self.at).map(typed);
+        (recipe, typed)
     }
 
     /// What can be said only once the whole recipe was read.
@@ -55,7 +56,12 @@ impl Checker<'_> {
             self.report(Diagnostic::at(&codes::MODEL_STATEMENT, end, message).help(help));
         } else if self.model.is_some() && !saves(&recipe.statements) && !body.is_empty() {
             let message = "nothing is saved";
-            self.report(Diagnostic::at(&codes::MISSING_SAVE, end, message).help("end with `save \"DIR\"`"));
+            let out = match self.sources.text(recipe.span).ends_with('\n') {
+                true => "save \"out\"\n",
+                false => "\nsave \"out\"\n",
+            };
+            let diagnostic = Diagnostic::at(&codes::MISSING_SAVE, end, message);
+            self.report(diagnostic.help("end with `save \"DIR\"`").fix(end, out));
         }
     }
 
@@ -89,6 +95,9 @@ impl Checker<'_> {
         state: &mut Option<State>,
         body: &mut Vec<Item>,
     ) {
+        let Span { start, end, .. } = statement.span;
+        let rest = &self.sources.get(source).text()[end..];
+        self.statement = start..end + rest.find('\n').unwrap_or(rest.len());
         match &statement.kind {
             ast::StatementKind::Header { .. }
             | ast::StatementKind::MeasureAt { .. }
@@ -119,8 +128,15 @@ impl Checker<'_> {
     }
 
     fn act(&mut self, kind: &ast::StatementKind, span: Span, state: &mut State, body: &mut Vec<Item>) {
+        let before = Arc::clone(&state.graph);
+        let cost_before = state.cost;
+        let mut after = None;
         match kind {
-            ast::StatementKind::Step(step) => body.extend(self.step(step, state).map(Item::Step)),
+            ast::StatementKind::Step(step) => {
+                let typed = self.step(step, state);
+                after = typed.as_ref().map(|_| (Arc::clone(&state.graph), state.cost));
+                body.extend(typed.map(Item::Step));
+            }
             ast::StatementKind::Measure { measures } => {
                 for measured in measures {
                     body.extend(self.measured(measured, state).map(Item::Measure));
@@ -135,11 +151,15 @@ impl Checker<'_> {
             }
             _ => unreachable!("definitions were dealt with"),
         }
+        self.seen.push(Seen { span, before, cost_before, after });
     }
 
     pub(super) fn let_(&mut self, name: &ast::Name, value: &ast::Expr) {
-        if let Some(value) = self.evaluate(value) {
-            self.scope.define(name, value.kind, Defined::Let, &mut self.diagnostics);
+        match self.evaluate(value) {
+            Some(value) => {
+                self.scope.define(name, value.kind, Defined::Let, &mut self.diagnostics);
+            }
+            None => self.scope.refuse(&name.text),
         }
     }
 

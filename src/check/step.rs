@@ -150,7 +150,13 @@ impl Checker<'_> {
                 let message = format!("`{}` does not act on `{}`", verb.text, noun.name.text);
                 let nouns: Vec<&str> = specs.iter().flat_map(|spec| spec.nouns.iter().copied()).collect();
                 let diagnostic = Diagnostic::at(&codes::UNKNOWN_NOUN, noun.name.span, message);
-                self.report(diagnostic.suggest(&noun.name.text, noun.name.span, nouns));
+                self.report(match nouns.as_slice() {
+                    // Of one noun there is no doubt which is meant, unless it stands there already.
+                    [only] if step.nouns.len() == 1 => {
+                        diagnostic.help(format!("it acts on `{only}`")).fix(noun.name.span, *only)
+                    }
+                    _ => diagnostic.suggest(&noun.name.text, noun.name.span, nouns),
+                });
             }
         }
         all_known.then_some(spec)

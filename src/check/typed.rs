@@ -25,7 +25,7 @@ pub struct Typed {
     pub body: Vec<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TypedModel {
     /// The name that the recipe gives it.
     pub name: String,

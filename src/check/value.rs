@@ -82,12 +82,28 @@ impl Checker<'_> {
 
     /// `param NAME: TYPE = DEFAULT`, or what `--set` says.
     pub(super) fn param(&mut self, name: &ast::Name, ty: &ast::Name, default: Option<&ast::Expr>) {
+        match self.param_value(name, ty, default) {
+            Some(kind) => {
+                self.params.push((name.text.clone(), literal(&kind)));
+                self.scope.define(name, kind, Defined::Param, &mut self.diagnostics);
+            }
+            None => self.scope.refuse(&name.text),
+        }
+    }
+
+    /// The value of a param; `None` after a diagnostic.
+    fn param_value(
+        &mut self,
+        name: &ast::Name,
+        ty: &ast::Name,
+        default: Option<&ast::Expr>,
+    ) -> Option<ValueKind> {
         if !PARAM_TYPES.iter().any(|(known, _)| *known == ty.text) {
             let message = format!("there is no type `{}`", ty.text);
             let types = PARAM_TYPES.iter().map(|(name, _)| *name);
             let diagnostic = Diagnostic::at(&codes::UNKNOWN_TYPE, ty.span, message);
             self.report(diagnostic.suggest(&ty.text, ty.span, types));
-            return;
+            return None;
         }
         let set = self.set.iter_mut().find(|(setting, _)| setting.name == name.text);
         let written = match set {
@@ -101,12 +117,10 @@ impl Checker<'_> {
             let message = format!("param `{}` has no value", name.text);
             let help = format!("give it a default, or `--set {}=…`", name.text);
             self.report(Diagnostic::at(&codes::PARAM_UNSET, name.span, message).help(help));
-            return;
+            return None;
         };
-        let Some(value) = self.evaluate(&expr) else { return };
-        let Some(kind) = self.of_type(value, ty) else { return };
-        self.params.push((name.text.clone(), literal(&kind)));
-        self.scope.define(name, kind, Defined::Param, &mut self.diagnostics);
+        let value = self.evaluate(&expr)?;
+        self.of_type(value, ty)
     }
 
     /// The value, if it is of the declared type.

@@ -27,6 +27,8 @@ pub enum Format {
     Json,
     /// The diagnostics as a SARIF 2.1.0 log.
     Sarif,
+    /// The diagnostics as annotations of a GitHub workflow.
+    Github,
     /// The plan as a graph for Graphviz.
     Dot,
 }

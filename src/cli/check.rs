@@ -26,7 +26,7 @@ pub struct Check {
     #[arg(long)]
     cost: bool,
     /// The form of the answer
-    #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json", "sarif"]))]
+    #[arg(long, default_value = "human", value_parser = Format::any_of(["human", "json", "sarif", "github"]))]
     pub format: Format,
 }
 
@@ -48,6 +48,7 @@ impl Check {
             Format::Sarif => {
                 Answer::Text(format!("{:#}\n", diagnostic::sarif(&session.diagnostics, &session.sources)))
             }
+            Format::Github => Answer::Text(diagnostic::github(&session.diagnostics, &session.sources)),
             _ => Answer::Text(self.text(session, &plans)),
         })
     }

@@ -7,13 +7,17 @@ mod doc;
 mod eval;
 mod explain;
 mod fmt;
+mod import;
 mod inspect;
 mod interrupt;
+mod lsp;
+mod new;
 mod plan;
 mod progress;
 mod rerun;
 mod run;
 mod settings;
+mod shell;
 mod table;
 mod terminal;
 mod time;
@@ -49,6 +53,11 @@ enum Command {
     Fmt(fmt::Fmt),
     Doc(doc::Doc),
     Explain(explain::Explain),
+    New(new::New),
+    Import(import::Import),
+    Lsp(lsp::Lsp),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs one invocation.
@@ -61,6 +70,9 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if refused.use_stderr() { 2 } else { 0 });
         }
     };
+    if let Command::Lsp(lsp) = command {
+        return lsp.run();
+    }
     let mut session = Session::new();
     let (answered, format) = command.run(&mut session);
     ExitCode::from(session.finish(answered, format))
@@ -80,6 +92,11 @@ impl Command {
             Command::Fmt(fmt) => (fmt.run(session), fmt.format),
             Command::Doc(doc) => (doc.run(session), doc.format),
             Command::Explain(explain) => (explain.run(session), explain.format),
+            Command::New(new) => (new.run(session), new.format),
+            Command::Import(import) => (import.run(session), import.format),
+            Command::Completions(completions) => (Ok(completions.run()), Format::Human),
+            Command::Man(man) => (man.run(), Format::Human),
+            Command::Lsp(_) => unreachable!("the server has no answer, and was started instead"),
         }
     }
 }

@@ -402,4 +402,12 @@ codes! {
     /// `tamis verify --rerun` made the output again, and a file came out differently: another version of tamis, another
     /// input, or an error of tamis.
     RERUN_DIFFERS = "rerun-differs", Error, Recipe;
+    /// The file that `tamis import` is given cannot be read, or is no YAML.
+    IMPORT_UNREADABLE = "import-unreadable", Error, Input;
+    /// The file that `tamis import` is given has no form that it knows: llm-compressor's modifiers, or slices of layers as
+    /// mergekit passes them through.
+    IMPORT_UNKNOWN = "import-unknown", Error, Input;
+    /// Something of an imported file can not be said in a recipe. It is left out, and the recipe does not do it: a comment in
+    /// the recipe stands in its place.
+    NO_EQUIVALENT = "no-equivalent", Warning, Recipe;
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use explain::{explain, index, manual, nearest_code};
-pub use render::{Style, human, json, sarif};
+pub use render::{Style, github, human, json, sarif};
 
 use crate::source::Span;
 

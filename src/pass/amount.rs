@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::argument::{Argument, Ratio, Type, Wrong};
 use super::registry::Registry;
 use super::value::{Value, ValueKind};
+use crate::diagnostic::codes;
 use crate::diagnostic::numbers::{self, Scale};
-use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Between, Cost};
 
 /// A cost that shapes alone decide, and times that were measured before.
@@ -117,7 +117,7 @@ impl Budget {
 impl Argument for Budget {
     const TYPE: Type = Type {
         name: "budget",
-        doc: "a bound on a cost of the result, such as `60% flops`, `2.5G macs` or `11M params`",
+        doc: "a bound on a cost of the result, such as `60% flops`, `2.5G macs`, `11M params` or `50% bytes`",
         choices: &[],
     };
 
@@ -129,9 +129,7 @@ impl Argument for Budget {
         let Some(measure) = CostMeasure::ALL.into_iter().find(|measure| measure.name() == unit) else {
             let names = CostMeasure::ALL.map(CostMeasure::name);
             let message = format!("`{unit}` is no cost that a step can be given");
-            return Err(Wrong(
-                Diagnostic::at(&codes::WRONG_UNIT, value.span, message).suggest(unit, value.span, names),
-            ));
+            return Err(Wrong::unit(value, unit, message, &names));
         };
         let amount = match amount.kind {
             ValueKind::Ratio(_) => BudgetAmount::Share(Ratio::read(amount, registry)?.0),

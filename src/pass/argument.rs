@@ -39,6 +39,20 @@ impl Wrong {
     pub fn help(self, help: impl Into<String>) -> Self {
         Self(self.0.help(help))
     }
+
+    /// What was meant by the value: as help, and as an edit.
+    pub fn meant(self, value: &Value, meant: &str) -> Self {
+        Self(self.0.help(format!("write `{meant}`")).fix(value.span, meant))
+    }
+
+    /// A unit that is none of those that fit.
+    pub fn unit(value: &Value, unit: &str, message: String, units: &[&str]) -> Self {
+        let span = value.unit_span().unwrap_or(value.span);
+        let wrong = Diagnostic::at(&codes::WRONG_UNIT, span, message);
+        let wrong = wrong.suggest(unit, span, units.iter().copied());
+        // A value behind a name has its unit elsewhere: there is nothing to edit here.
+        Self(Diagnostic { fix: wrong.fix.filter(|_| value.unit_span().is_some()), ..wrong })
+    }
 }
 
 /// A type of arguments.
@@ -146,8 +160,10 @@ impl Argument for Ratio {
         match value.kind {
             ValueKind::Ratio(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
             ValueKind::Ratio(_) => Err(Wrong::range(value, "a share lies between 0 % and 100 %")),
-            ValueKind::Number { value: number, .. } => Err(Wrong::kind(value, "a share in percent")
-                .help(format!("write `{}%`", if number <= 1.0 { number * 100.0 } else { number }))),
+            ValueKind::Number { value: number, .. } => {
+                let percent = if number <= 1.0 { number * 100.0 } else { number };
+                Err(Wrong::kind(value, "a share in percent").meant(value, &format!("{percent}%")))
+            }
             _ => Err(Wrong::kind(value, "a share in percent")),
         }
     }
@@ -214,7 +230,8 @@ const BYTE_UNITS: [(&str, f64); 6] = [
 ];
 
 impl Argument for Bytes {
-    const TYPE: Type = Type { name: "bytes", doc: "a number of bytes such as `2 GiB`", choices: &[] };
+    const TYPE: Type =
+        Type { name: "bytes", doc: "a number of bytes such as `2 GiB` or `500 MB`", choices: &[] };
 
     fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
         let ValueKind::Amount { value: number, unit } = &value.kind else {
@@ -222,9 +239,7 @@ impl Argument for Bytes {
         };
         let Some((_, factor)) = BYTE_UNITS.iter().find(|(name, _)| name == unit) else {
             let names = BYTE_UNITS.map(|(name, _)| name);
-            let diagnostic =
-                Diagnostic::at(&codes::WRONG_UNIT, value.span, format!("`{unit}` is no unit of bytes"));
-            return Err(Wrong(diagnostic.suggest(unit, value.span, names)));
+            return Err(Wrong::unit(value, unit, format!("`{unit}` is no unit of bytes"), &names));
         };
         let bytes = f64::read(number, registry)? * factor;
         if bytes < 1.0 {

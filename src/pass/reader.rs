@@ -102,6 +102,11 @@ pub trait Reader: Debug + Send + Sync {
     /// What a recipe's author wants to know before any weight is read.
     fn look(&self) -> Result<(), Diagnostic>;
 
+    /// Names of the fields of its first record, where records have fields; nothing where they cannot be read.
+    fn fields(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether each sample has a label.
     fn has_labels(&self) -> bool;
 

@@ -177,10 +177,16 @@ impl Bound<'_> {
 /// A bare word where a value was expected is most likely a misspelt name.
 fn named_if_unknown(value: &Value, Wrong(diagnostic): Wrong) -> Diagnostic {
     match &value.kind {
-        ValueKind::Word(word) if std::ptr::eq(diagnostic.code, &codes::WRONG_TYPE) => Diagnostic {
-            help: diagnostic.help.clone().or(Some(diagnostic.message.clone())),
-            ..Diagnostic::at(&codes::UNKNOWN_NAME, value.span, format!("`{word}` is not defined"))
-        },
+        ValueKind::Word(word)
+            if std::ptr::eq(diagnostic.code, &codes::WRONG_TYPE)
+                && diagnostic.place.as_ref().is_some_and(|place| place.span == value.span) =>
+        {
+            Diagnostic {
+                help: diagnostic.help.clone().or(Some(diagnostic.message.clone())),
+                ..Diagnostic::at(&codes::UNKNOWN_NAME, value.span, format!("`{word}` is not defined"))
+            }
+        }
+        ValueKind::Amount { value, .. } => named_if_unknown(value, Wrong(diagnostic)),
         _ => diagnostic,
     }
 }

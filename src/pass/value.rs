@@ -53,6 +53,15 @@ pub struct CallArgument {
     pub value: Value,
 }
 
+impl Value {
+    /// Where the unit of an amount is written, if it is written here and not behind a name.
+    pub fn unit_span(&self) -> Option<Span> {
+        let ValueKind::Amount { value, unit } = &self.kind else { return None };
+        let here = value.span.start == self.span.start && value.span.end + unit.len() <= self.span.end;
+        here.then(|| Span::new(self.span.source, self.span.end - unit.len(), self.span.end))
+    }
+}
+
 impl ValueKind {
     /// What it is, for messages: `a ratio`.
     pub fn what(&self) -> &'static str {

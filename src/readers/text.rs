@@ -92,6 +92,10 @@ impl Reader for Text {
         }
     }
 
+    fn fields(&self) -> Vec<String> {
+        self.file().and_then(|file| records::fields(&file)).unwrap_or_default()
+    }
+
     fn has_labels(&self) -> bool {
         self.label.is_some()
     }

@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use entry::{Entry, Kind, entries};
+pub use markdown::prose;
 pub use schema::schema;
 pub use signature::{
     criterion as criterion_signature, field as field_signature, measure as measure_signature,

@@ -16,7 +16,8 @@ use super::ast::Comment;
 use crate::diagnostic::{Diagnostic, Diagnostics, codes};
 use crate::source::{SourceId, Span};
 
-pub(super) use words::{is_clause_word, is_ident_byte, is_statement_word, statement_words};
+pub(super) use words::is_ident_byte;
+pub use words::{is_clause_word, is_statement_word, statement_words};
 
 /// Stands for text that is at fault and reported. No rule of the grammar takes it.
 pub(super) const POISON: u8 = 0;
@@ -365,6 +366,21 @@ impl<'a> Scan<'a> {
         self.previous = Previous::Operand;
     }
 
+    /// Where on its line what stands in a bracket ends, because a clause begins behind it: `layers[* keep 2`.
+    fn clause_in(&self, bracket: usize) -> Option<usize> {
+        let line = &self.text[bracket..self.last_token_end];
+        let line = &line[..line.find('\n').unwrap_or(line.len())];
+        let begins = |at: &usize| line.as_bytes().get(at.wrapping_sub(1)) == Some(&b' ');
+        let words = (1..line.len()).filter(|&at| line.is_char_boundary(at)).filter(begins);
+        let mut clauses = words.filter(|&at| {
+            let word = words::word_at(self.text, bracket + at);
+            let next = words::after_word(self.text, bracket + at + word.len());
+            is_clause_word(word) && !matches!(next, Some(b':' | b',' | b')' | b']' | b'}' | b'"'))
+        });
+        let inside = clauses.next()?;
+        Some(bracket + line[..inside].trim_end().len())
+    }
+
     fn report_unclosed(&mut self, innermost: &Open, outer: &[Open]) {
         let opener = &self.text[innermost.at..=innermost.at];
         let place = self.span(innermost.at, innermost.at + 1);
@@ -375,7 +391,10 @@ impl<'a> Scan<'a> {
         }
         let closers =
             std::iter::once(innermost).chain(outer.iter().rev()).map(|open| char::from(open.closer));
-        let end = self.last_token_end;
+        let end = match outer {
+            [] => self.clause_in(innermost.at).unwrap_or(self.last_token_end),
+            _ => self.last_token_end,
+        };
         self.diagnostics.push(diagnostic.fix(self.span(end, end), closers.collect::<String>()));
     }
 }

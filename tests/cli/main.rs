@@ -4,6 +4,7 @@ mod bad_input;
 mod calibrated;
 mod changed;
 mod data;
+mod editor;
 mod full_disk;
 mod hostile;
 mod latency;

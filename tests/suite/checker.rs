@@ -91,7 +91,7 @@ fn check_elsewhere(case: &mut Case, expected: &[Block], found: &[Diagnostic], so
 /// Models of `tests/suite/models`, and the files of one case.
 #[derive(Default)]
 pub struct Toys {
-    files: BTreeMap<String, String>,
+    pub files: BTreeMap<String, String>,
 }
 
 impl World for Toys {

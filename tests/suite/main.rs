@@ -3,10 +3,12 @@
 //! `cargo test --test suite` runs them; `UPDATE=1` rewrites the blocks that say what comes out.
 
 mod checker;
+mod editor;
 mod examples;
 mod expectations;
 mod fixture;
 mod language;
+mod mistakes;
 mod planner;
 mod syntax_properties;
 
@@ -18,6 +20,16 @@ fn the_language_is_as_its_fixtures_say() {
 #[test]
 fn the_checker_finds_what_its_fixtures_say() {
     fixture::run("check", checker::check);
+}
+
+#[test]
+fn an_editor_is_told_what_its_fixtures_say() {
+    fixture::run("editor", editor::check);
+}
+
+#[test]
+fn mistakes_are_told_and_mended() {
+    fixture::run("mistakes", mistakes::check);
 }
 
 #[test]

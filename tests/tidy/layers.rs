@@ -5,7 +5,7 @@ use crate::rust::{Token, is, tokens};
 
 /// The modules of the library, lowest first. Those of one line do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["source"],
+    &["source", "yaml"],
     &["diagnostic", "tensor"],
     &["syntax", "graph"],
     &["checkpoint"],

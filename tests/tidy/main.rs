@@ -1,6 +1,7 @@
 //! Tests of the repository itself: what the house looks like, and that it stays so.
 
 mod codes;
+mod editors;
 mod files;
 mod form;
 mod generated;

@@ -1,12 +1,14 @@
-//! Diagnostics as text for people, as JSON and as SARIF.
+//! Diagnostics as text for people, as JSON, as SARIF and as annotations of GitHub.
 
 mod excerpt;
+mod github;
 mod human;
 mod json;
 mod sarif;
 #[cfg(test)]
 mod tests;
 
+pub use github::github;
 pub use human::{Style, human};
 pub use json::json;
 pub use sarif::sarif;

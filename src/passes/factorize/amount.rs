@@ -43,7 +43,7 @@ impl Argument for Amount {
             }
             ValueKind::Number { value: number, .. } => {
                 let wrong = Wrong::kind(value, "a rank, a share of the energy or a budget");
-                Err(wrong.help(format!("write `rank({number})`")))
+                Err(wrong.meant(value, &format!("rank({number})")))
             }
             _ => Err(Wrong::kind(value, "a rank, a share of the energy or a budget")),
         }

@@ -1,6 +1,6 @@
 //! How much of a weight becomes zero: a pattern, or a share.
 
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::codes;
 use crate::pass::{Argument, Ratio, Registry, Type, Value, ValueKind, Wrong};
 use crate::tensor::pattern::Pattern;
 
@@ -33,8 +33,8 @@ impl Argument for Amount {
             ValueKind::Ratio(share) => {
                 let percent = share * 100.0;
                 let message = format!("{percent}% of what?");
-                let wrong = Diagnostic::at(&codes::WRONG_UNIT, value.span, message);
-                Err(Wrong(wrong.help(format!("write `{percent}% zeros`"))))
+                let wrong = Wrong::at(&codes::WRONG_UNIT, value, message);
+                Err(wrong.meant(value, &format!("{percent}% zeros")))
             }
             _ => Err(Wrong::kind(value, "a pattern or a share of zeros").help(HELP)),
         }

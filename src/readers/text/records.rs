@@ -77,6 +77,27 @@ pub enum Place {
     Row(csv::Position),
 }
 
+/// Names of the fields of a file's first record; plain text has none.
+///
+/// # Errors
+/// Where the file cannot be read, or its first record is none.
+pub fn fields(path: &Path) -> Result<Vec<String>, Diagnostic> {
+    Ok(match Format::of(path)? {
+        Format::Plain => Vec::new(),
+        Format::Csv { delimiter } => {
+            let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(source::open(path)?);
+            let names = reader.headers().map_err(|error| bad_row(path, &error))?;
+            names.iter().map(str::to_owned).collect()
+        }
+        Format::Json => {
+            let Some(line) = Lines::open(path)?.next()? else { return Ok(Vec::new()) };
+            let object: Map<String, Value> = serde_json::from_str(&line)
+                .map_err(|error| lines::invalid(path, 1, &format!("is no JSON object: {error}")))?;
+            object.keys().cloned().collect()
+        }
+    })
+}
+
 /// The records of a file, in order.
 pub struct Records {
     path: PathBuf,

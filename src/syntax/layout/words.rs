@@ -5,16 +5,17 @@ use crate::syntax::ast::ClauseKind;
 const STATEMENT_WORDS: [&str; 10] =
     ["recipe", "use", "param", "let", "model", "data", "measure", "expect", "sweep", "save"];
 
-pub(in crate::syntax) fn statement_words() -> [&'static str; 10] {
+/// The words that begin statements other than steps.
+pub fn statement_words() -> [&'static str; 10] {
     STATEMENT_WORDS
 }
 
-pub(in crate::syntax) fn is_statement_word(word: &str) -> bool {
+pub fn is_statement_word(word: &str) -> bool {
     STATEMENT_WORDS.contains(&word)
 }
 
 /// Whether a line that begins with this word continues the statement above. `except` continues a selector.
-pub(in crate::syntax) fn is_clause_word(word: &str) -> bool {
+pub fn is_clause_word(word: &str) -> bool {
     word == "except" || ClauseKind::ALL.iter().any(|kind| kind.keyword() == word)
 }
 

@@ -40,8 +40,15 @@ impl Builder<'_> {
     pub(super) fn bad_number(&mut self, pair: &Pair<Rule>) -> ExprKind {
         let span = self.span(pair);
         let text = pair.as_str();
-        let diagnostic = Diagnostic::at(&codes::BAD_NUMBER, span, format!("`{text}` is no number"));
         self.mistakes += 1;
+        if text.starts_with('.') && self.laid[..span.start].ends_with("..") {
+            let third = Span::new(span.source, span.start, span.start + 1);
+            let diagnostic =
+                Diagnostic::at(&codes::BAD_RANGE, third, "a range has two points, and leaves its end out");
+            self.diagnostics.push(diagnostic.help("`0..6` is the first six").fix(third, ""));
+            return ExprKind::Broken;
+        }
+        let diagnostic = Diagnostic::at(&codes::BAD_NUMBER, span, format!("`{text}` is no number"));
         self.diagnostics.push(match mended_number(text) {
             Some(mended) => diagnostic.help(format!("write `{mended}`")).fix(span, mended),
             None => diagnostic,

@@ -4,6 +4,7 @@ use pest::iterators::{Pair, Pairs};
 
 use super::{Builder, Rule, expr, poisoned};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::source::Span;
 use crate::syntax::ast::{
     Comparison, Expr, ExprKind, Measured, Name, Record, Statement, StatementKind, Text,
 };
@@ -130,7 +131,19 @@ impl Builder<'_> {
         let mut value = None;
         for part in parts {
             if part.as_rule() == Rule::no_equals {
-                self.missing(&part, "`=`");
+                let found = self.expected(self.start(&part), "`=`");
+                // Where a value stands, nothing but the sign is missing.
+                let begins = |text: &str| {
+                    text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '"')
+                };
+                let mended = |it: Diagnostic| match it.place.as_ref().map(|place| place.span) {
+                    Some(span) if begins(self.laid_text(span)) => {
+                        it.fix(Span::new(span.source, span.start, span.start), "= ")
+                    }
+                    _ => it,
+                };
+                let mended = found.map(mended);
+                self.diagnostics.extend(mended);
             } else {
                 value = Some(self.value(part));
             }
@@ -251,7 +264,7 @@ impl Builder<'_> {
     }
 
     /// Text behind a statement that is complete.
-    fn trailing(&mut self, pair: &Pair<Rule>, keyword: &str, statement: crate::source::Span) {
+    fn trailing(&mut self, pair: &Pair<Rule>, keyword: &str, statement: Span) {
         let place = self.token_at(self.start(pair));
         let word = self.laid_text(place);
         if !is_clause_word(word) {

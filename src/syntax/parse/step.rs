@@ -129,6 +129,18 @@ impl Builder<'_> {
     }
 }
 
+/// Words that people write for clauses, and the clause.
+const OTHER_WORDS: [(&str, &str); 8] = [
+    ("using", "by"),
+    ("via", "by"),
+    ("per", "by"),
+    ("in", "of"),
+    ("inside", "of"),
+    ("within", "of"),
+    ("until", "to"),
+    ("options", "with"),
+];
+
 /// The statement that a misspelt verb was meant to begin.
 fn keyword_meant(verb: &Name) -> Option<&'static str> {
     nearest(&verb.text, statement_words())
@@ -143,7 +155,9 @@ fn clause_meant(word: &str) -> Option<(String, Option<&'static str>)> {
             None,
         )),
         _ => {
-            let keyword = nearest(word, ClauseKind::ALL.iter().map(|kind| kind.keyword()))?;
+            let other = OTHER_WORDS.iter().find(|(other, _)| *other == word).map(|(_, keyword)| *keyword);
+            let near = || nearest(word, ClauseKind::ALL.iter().map(|kind| kind.keyword()));
+            let keyword = other.or_else(near)?;
             Some((format!("did you mean `{keyword}`?"), Some(keyword)))
         }
     }

@@ -1,0 +1,1 @@
+[(step) (sweep) (data) (header) (save)] @fold

@@ -1,0 +1,3 @@
+(block) @indent.begin
+(step) @indent.begin
+(block "}" @indent.end)
