@@ -81,6 +81,7 @@ impl Graph {
             said.into_iter().map(|(key, (extent, _))| (key.to_string(), extent)).collect();
         cannot.extend(self.broken_quotients(&fields));
         cannot.extend(self.factored());
+        cannot.extend(self.rerouted());
         cannot.sort();
         cannot.dedup_by(|later, first| later.key == first.key);
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }

@@ -9,6 +9,7 @@ mod context;
 mod criterion;
 pub mod elements;
 mod evaluate;
+mod grouping;
 mod lowering;
 mod measure;
 mod noun;
@@ -27,10 +28,13 @@ pub use amount::{Budget, BudgetAmount, CostMeasure};
 pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
 pub use context::{Context, Findings, is_causal};
 pub use criterion::{
-    Asked, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
+    Asked, Choosing, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
 };
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
-pub use lowering::{Bound as CostBound, Finding, Lowering, Rewrite, Stage, Statistics, Work, WorkKind};
+pub use grouping::{Grouping, Seen, Sight};
+pub use lowering::{
+    Bound as CostBound, Finding, Grouped, Lowering, Rewrite, Stage, Statistics, Work, WorkKind,
+};
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use placed::Placed;

@@ -85,8 +85,7 @@ impl<'a> Card<'a> {
 
 /// Lines of YAML.
 fn front(provenance: &Provenance, license: Option<&str>) -> String {
-    let library = if provenance.loads_in.transformers { "transformers" } else { "tamis" };
-    let mut lines = vec![format!("library_name: {library}")];
+    let mut lines = vec!["library_name: transformers".to_string()];
     // Hubs know licences by small letters.
     let license = header(provenance, "license").or(license).map(str::to_lowercase);
     lines.extend(license.map(|license| format!("license: {}", scalar(&license))));
