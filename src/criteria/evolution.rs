@@ -12,8 +12,9 @@ criterion! {
     ///
     /// Each set is a run of the whole model over the data: few samples are enough. The same seed breeds the same sets.
     ///
-    /// ```text
-    /// drop experts of layers[*] by evolution(dev, iterations: 100, seed: 7) keep 4
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// drop experts of layers[*] by evolution(calib, iterations: 100, seed: 7) keep 2
     /// ```
     ///
     /// Efficient Expert Pruning, arXiv:2407.00945: its first phase, with the loss for the score of a task.

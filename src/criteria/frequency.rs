@@ -11,11 +11,8 @@ criterion! {
     /// How many tokens of the data a router sends to an expert.
     ///
     /// ```tamis
-    /// data calib = text("calib.jsonl", samples: 128)
-    /// ```
-    ///
-    /// ```text
-    /// drop experts of layers[*] by frequency(calib) keep 4
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// drop experts of layers[*] by frequency(calib) keep 50%
     /// ```
     Frequency = "frequency"
     {

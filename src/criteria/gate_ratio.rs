@@ -10,7 +10,8 @@ use crate::pass::{Criterion, Data, Work};
 criterion! {
     /// The median, over the tokens of the data, of the second gate divided by the first, layer by layer.
     ///
-    /// ```text
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
     /// skip experts of layers[*] by gate_ratio(calib)
     /// ```
     ///

@@ -11,8 +11,9 @@ criterion! {
     /// Puts experts into groups by what each makes of all tokens on average, whether or not they are sent to it: the two nearest
     /// clusters become one until few enough are left, their distance the mean over all pairs.
     ///
-    /// ```text
-    /// merge experts of layers[*] by output_clusters(calib) into 6
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// merge experts of layers[*] by output_clusters(calib) into 3
     /// ```
     ///
     /// Retraining-Free Merging of Sparse MoE via Hierarchical Clustering, arXiv:2410.08589.

@@ -13,7 +13,8 @@ criterion! {
     ///
     /// Gates are those of the model: renormalized over the chosen experts where it does so.
     ///
-    /// ```text
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
     /// drop experts of layers[*] by reap(calib) keep 50%
     /// ```
     ///

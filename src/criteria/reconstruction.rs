@@ -13,8 +13,9 @@ criterion! {
     /// Each expert runs once for every token; what a set makes of them is then a matter of gates. Above 10,000 sets of a layer it is
     /// refused.
     ///
-    /// ```text
-    /// drop experts of layers[*] by reconstruction(calib) keep 6
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// drop experts of layers[*] by reconstruction(calib) keep 3
     /// ```
     ///
     /// Not All Experts are Equal, arXiv:2402.14800, there with the norm of each batch instead of one sum of squares.

@@ -10,8 +10,9 @@ criterion! {
     /// Puts experts into groups by how a router speaks of them: each joins the one of the most used experts whose logits are most
     /// like its own over all tokens, by their cosine.
     ///
-    /// ```text
-    /// merge experts of layers[*] by routing(calib) into 4
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// merge experts of layers[*] by routing(calib) into 2
     /// ```
     ///
     /// Merge, Then Compress: Demystify Efficient SMoE with Hints from Its Routing Policy, arXiv:2310.01334.

@@ -11,8 +11,8 @@ criterion! {
     /// Puts experts into groups by the distances of their weights, average linkage, without data. Unless the step says
     /// `align: none`, all are first brought into the order of neurons in which they are most like the layer's first expert.
     ///
-    /// ```text
-    /// merge experts of layers[*] by weights into 4
+    /// ```tamis
+    /// merge experts of layers[*] by weights into 2
     /// ```
     Weights = "weights"
     {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::{AxisId, Graph, ParamId, Site, SiteId, Weight};
-use crate::pass::Finding;
+use crate::pass::{Finding, Grouped};
 use crate::provenance::{Cost, Factored, Kept, Sparsified};
 use crate::tensor::DType;
 use crate::weights::Version;
@@ -25,13 +25,13 @@ impl Record {
         steps: &[usize],
         before: &Version,
         after: &Version,
-        scores: Option<&Finding>,
+        found: Option<&Finding>,
         batch: u64,
     ) -> Self {
         Self {
             steps: steps.to_vec(),
             after: cost(&after.graph, batch),
-            kept: kept(before, after, scores),
+            kept: kept(before, after, found),
             factored: sites(&before.graph, &after.graph, factored),
             sparsified: sites(&before.graph, &after.graph, sparsified),
             cast: cast(&before.graph, &after.graph),
@@ -52,10 +52,11 @@ pub fn upper(cost: &crate::graph::Cost) -> Cost {
 /// Scores of longer axes are not kept: of each head one wants to know why, of each neuron nobody does.
 const SCORED: usize = 512;
 
-fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(AxisId, Kept)> {
-    let scores = match scores {
-        Some(Finding::UnitScores(scores)) => Some(scores),
-        _ => None,
+fn kept(before: &Version, after: &Version, found: Option<&Finding>) -> Vec<(AxisId, Kept)> {
+    let (scores, groups) = match found {
+        Some(Finding::UnitScores(scores)) => (Some(scores), None),
+        Some(Finding::Groups(groups)) => (None, Some(groups)),
+        _ => (None, None),
     };
     let mut all = Vec::new();
     for (id, axis) in before.graph.axes.iter() {
@@ -70,7 +71,8 @@ fn kept(before: &Version, after: &Version, scores: Option<&Finding>) -> Vec<(Axi
         let scores = scores.and_then(|scores| scores.get(&path));
         let scores = scores.filter(|scores| scores.len() == of && of <= SCORED).cloned();
         let kept = now.iter().map(number).collect();
-        all.push((id, Kept { axis: path, role: axis.role, of, kept, scores }));
+        let merged = groups.and_then(|groups| groups.get(&path)).map(Grouped::members);
+        all.push((id, Kept { axis: path, role: axis.role, of, kept, scores, merged }));
     }
     all
 }

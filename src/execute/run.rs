@@ -197,7 +197,9 @@ impl Running<'_> {
         let before = self.version(id);
         let found = self.found_before(id);
         let found = Findings::new(&found);
-        let scores = found.find(|finding| matches!(finding, Finding::UnitScores(_)).then_some(finding));
+        let why =
+            |finding| matches!(finding, &Finding::UnitScores(_) | &Finding::Groups(_)).then_some(finding);
+        let why = found.find(why);
         let mut version = (*before).clone();
         version.step = self.plan.task(id).steps.first().map(|&step| self.plan.step(step).span);
         rewriting.rewrite.apply(&mut version, found)?;
@@ -206,7 +208,7 @@ impl Running<'_> {
         for Part { rewrite, steps } in &rewriting.parts {
             let mut next = at.clone();
             rewrite.apply(&mut next, found)?;
-            records.push(Record::of(steps, &at, &next, scores, self.plan.at.batch));
+            records.push(Record::of(steps, &at, &next, why, self.plan.at.batch));
             at = next;
         }
         if rewriting.storage == Storage::Scratch {

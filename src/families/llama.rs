@@ -159,6 +159,11 @@ impl Heads {
     fn dims(&self, m: &mut Builder<'_>) -> (Dim, Dim) {
         let head_dim = m.plain_axis(Role::HeadDim, self.head_dim.extent, self.head_dim.key.as_deref());
         m.fact("head_dim", Formula::Product(vec![head_dim]));
+        if let Norms::All(_) = self.norms {
+            // The norm of all queries is as wide as the stream, whatever `head_dim` says.
+            let numerator = "hidden_size".into();
+            m.fact("num_attention_heads", Formula::Quotient { numerator, of: head_dim });
+        }
         if self.group == 1 {
             let heads = m.axis(Role::Heads, self.heads.clone());
             m.fact("num_key_value_heads", Formula::Product(vec![heads]));

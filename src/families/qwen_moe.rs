@@ -22,10 +22,15 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let sparse = sparse_layers(config, layers)?;
     let mixture = Mixture::read(config, layers)?;
     let dense = size(config, "intermediate_size")?;
+    let mixed = sparse.contains(&false);
     decoder(config, m, |m, layer, x| match sparse[layer] {
         true => mixture.build(m, x),
         false => m.scope("mlp", |m| gated(m, "mlp", &dense, mixture.activation, Bias::Without, x)),
-    })
+    })?;
+    if mixed {
+        m.numbered_layers(&["mlp_only_layers", "decoder_sparse_step"]);
+    }
+    Ok(())
 }
 
 /// Which layers have experts.

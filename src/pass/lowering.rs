@@ -174,6 +174,14 @@ pub struct Grouped {
     pub shares: Vec<f64>,
 }
 
+impl Grouped {
+    /// The members of each group.
+    pub fn members(&self) -> Vec<Vec<usize>> {
+        let of = |group| (0..self.group_of.len()).filter(move |&expert| self.group_of[expert] == group);
+        (0..self.leaders.len()).map(|group| of(group).collect()).collect()
+    }
+}
+
 /// For each place (by path) numbers that were seen there: of a site one for each input, of an axis one for each element.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Statistics(pub BTreeMap<String, Vec<f64>>);

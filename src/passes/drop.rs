@@ -24,9 +24,10 @@ pass! {
     /// drop layers by magnitude remove 1
     /// ```
     ///
-    /// ```text
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
     /// drop experts of layers[*] by reap(calib) keep 50%
-    /// drop experts of layers[*] by reconstruction(calib) keep 6
+    /// drop experts of layers[*] by reconstruction(calib) keep 2
     /// ```
     Drop = "drop" ["layers", "experts"]
     {

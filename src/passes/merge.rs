@@ -56,7 +56,7 @@ choice! {
     /// What becomes of the router.
     pub enum Router("a router") {
         /// It keeps its rows, several of which lead to one expert: tokens are sent as before.
-        Keep = "keep",
+        Mapped = "mapped",
         /// The rows of a group are averaged too. The architecture's own config can say the result, and tokens are sent otherwise.
         Average = "average",
     }
@@ -73,8 +73,9 @@ pass! {
     /// The router stays as it is, with a map from its rows to the experts that are left. Where both choices of a token lead to
     /// one expert, it runs once with the sum of the gates. The map is saved in the graph beside the weights.
     ///
-    /// ```text
-    /// merge experts of layers[*] by routing(calib) into 4
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
+    /// merge experts of layers[*] by routing(calib) into 2
     /// merge experts of layers[*] by output_clusters(calib) into 50% with { router: average }
     /// ```
     ///
@@ -94,7 +95,7 @@ pass! {
         /// Who competes for groups.
         groups: Groups = "layer",
         /// What becomes of the router.
-        router: Router = "keep",
+        router: Router = "mapped",
         /// What experts are counted on where the criterion looks at no data.
         counts: Option<Data>,
     }
@@ -171,7 +172,7 @@ impl Merge {
             let message =
                 format!("the router of `{path}` chooses {} experts, and {count} are left", experts.top_k);
             let error = step.at(ClauseKind::Into, &codes::TOO_MANY, message);
-            return Err(error.help("with `router: keep` both choices may lead to one expert"));
+            return Err(error.help("with `router: mapped` both choices may lead to one expert"));
         }
         Ok(count)
     }
@@ -193,7 +194,7 @@ impl Merge {
             Groups::Layer => Scope::Layer,
             Groups::Global => Scope::Global,
         };
-        let routes = self.router == Router::Keep;
+        let routes = self.router == Router::Mapped;
         let merge = MergeExperts::new(graph, axes, align, !routes);
         Stage {
             work: vec![Arc::new(group), Arc::new(merge)],
@@ -263,10 +264,6 @@ impl Rewrite for ReplaceExperts {
     fn touches(&self) -> Vec<String> {
         // All that belongs to the layer's experts, and its router.
         self.into.keys().cloned().collect()
-    }
-
-    fn is_costly(&self) -> bool {
-        true
     }
 
     fn effect(&self, graph: &mut Graph) {

@@ -22,7 +22,8 @@ pass! {
     /// `by gate_ratio(calib)` puts the bound of each layer at the median ratio over the data, so that about every second token
     /// skips. Only routers that choose two experts can skip one.
     ///
-    /// ```text
+    /// ```tamis
+    /// data calib = text("calib.txt", tokens: 128, samples: 64)
     /// skip experts of layers[*] by gate_ratio(calib)
     /// ```
     ///
