@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Checker;
 use super::select::Selected;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::{AxisId, Graph, Role, SiteId};
+use crate::graph::{AxisId, Graph, NodeId, Role, SiteId};
 use crate::pass::{NOUNS, Noun, NounKind, Target};
 use crate::source::Span;
 use crate::syntax::ast;
@@ -38,6 +38,7 @@ impl Checker<'_> {
             let message = format!("no {} in `{}`", known.name, self.sources.text(selected.span));
             return Err(Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message).help(known.doc));
         }
+        refuse_open(graph, sites.iter().map(|&site| graph.sites[site].node), noun.span)?;
         let sites = sites.iter().map(|&site| graph.tree.path(graph.sites[site].node)).collect();
         Ok(Target { noun: known, span: noun.span, indices: None, axes: Vec::new(), sites, group: 1 })
     }
@@ -52,6 +53,7 @@ impl Checker<'_> {
     ) -> Result<Target, Diagnostic> {
         let axes = selected.axes(graph, roles);
         let Some(&first) = axes.first() else { return Err(none_there(graph, noun, roles, selected)) };
+        refuse_open(graph, axes.iter().map(|&axis| graph.axes[axis].node), noun.span)?;
         let group = self.group(graph, known, first);
         let mut numbers = None;
         if let Some(indices) = &noun.indices {
@@ -87,6 +89,20 @@ impl Checker<'_> {
         }
         found
     }
+}
+
+/// What is in a list of experts can be named once it is known how many there are.
+fn refuse_open(graph: &Graph, mut nodes: impl Iterator<Item = NodeId>, span: Span) -> Result<(), Diagnostic> {
+    let open = |node| {
+        let mut lists = graph.tree.above(node).filter_map(|above| graph.tree[above].member);
+        lists.find(|(axis, _)| graph.extent(*axis).known().is_none())
+    };
+    let Some((axis, _)) = nodes.find_map(open) else { return Ok(()) };
+    let (path, extent) = (graph.axis_path(axis), graph.extent(axis));
+    let message = format!("how many there are of `{path}` is not known yet: {extent}, as data decide");
+    Err(Diagnostic::at(&codes::OPEN_EXTENT, span, message).help(
+        "put this step before the one that leaves the number open, or let that take as many of each layer",
+    ))
 }
 
 /// Query-head numbers to numbers of the groups that they fill.

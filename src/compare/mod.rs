@@ -108,7 +108,7 @@ fn totals(model: Model<'_>, batch: u64, tensors: &[TensorChange], side: usize) -
 }
 
 /// Roles whose elements steps take out.
-const WIDTHS: [Role; 9] = [
+const WIDTHS: [Role; 10] = [
     Role::Layers,
     Role::Heads,
     Role::KvHeads,
@@ -117,6 +117,7 @@ const WIDTHS: [Role; 9] = [
     Role::Hidden,
     Role::Neurons,
     Role::Experts,
+    Role::Routes,
     Role::Vocab,
 ];
 

@@ -4,18 +4,26 @@ pub mod activation;
 pub mod asvd;
 pub mod bias_compensation;
 pub mod block_influence;
+pub mod evolution;
 pub mod fisher;
+pub mod frequency;
+pub mod gate_ratio;
 pub mod lamp;
 pub mod least_squares;
 pub mod magnitude;
 pub mod mask_tuning;
 pub mod optin;
+pub mod output_clusters;
 pub mod random;
+pub mod reap;
+pub mod reconstruction;
+pub mod routing;
 pub mod sparsegpt;
 pub mod svd;
 pub mod svd_llm;
 pub mod taylor;
 pub mod wanda;
+pub mod weights;
 
 use crate::pass::CriterionSpec;
 
@@ -31,6 +39,14 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &taylor::SPEC,
     &activation::SPEC,
     &block_influence::SPEC,
+    &frequency::SPEC,
+    &reap::SPEC,
+    &reconstruction::SPEC,
+    &evolution::SPEC,
+    &routing::SPEC,
+    &output_clusters::SPEC,
+    &weights::SPEC,
+    &gate_ratio::SPEC,
     &svd::SPEC,
     &asvd::SPEC,
     &svd_llm::SPEC,

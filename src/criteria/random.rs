@@ -1,10 +1,11 @@
 //! `random`: chance, to compare with.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
-use crate::pass::{Context, Criterion, ElementScores, UnitScores};
+use crate::pass::{Context, Criterion, Data, ElementScores, Grouping, Seen, Sight, UnitScores};
 use crate::tensor::random::Stream;
 use crate::weights::Reach;
 
@@ -36,6 +37,34 @@ impl Criterion for Random {
 
     fn units(&self) -> Option<&dyn UnitScores> {
         Some(self)
+    }
+
+    fn grouping(&self) -> Option<Arc<dyn Grouping>> {
+        Some(Arc::new(self.clone()))
+    }
+}
+
+impl Grouping for Random {
+    fn data(&self) -> Option<&Data> {
+        None
+    }
+
+    fn sight(&self) -> Sight {
+        Sight::Routing
+    }
+
+    /// A random order; the first ones have a group of their own, each other one comes into any.
+    fn groups(&self, seen: &Seen<'_>, into: usize) -> Result<Vec<usize>, Diagnostic> {
+        let stream = Stream::new(self.seed, seen.place);
+        let chance = |at: usize| stream.uniform(at as u64);
+        let mut order: Vec<usize> = (0..seen.experts).collect();
+        order.sort_by(|&a, &b| chance(a).total_cmp(&chance(b)));
+        let mut groups = vec![0; seen.experts];
+        for (place, &expert) in order.iter().enumerate() {
+            let any = (chance(seen.experts + place) * into as f32) as usize;
+            groups[expert] = if place < into { place } else { any.min(into - 1) };
+        }
+        Ok(groups)
     }
 }
 

@@ -302,6 +302,13 @@ codes! {
     /// Elements that come in groups are to be removed in part: query heads that share a key/value head, experts fewer than a
     /// router chooses.
     INDIVISIBLE = "indivisible", Error, Recipe;
+    /// The experts of a layer were merged before: several rows of their router lead to one. Such experts are not taken out or merged
+    /// again; say it in one step, or merge after taking out.
+    MERGED_EXPERTS = "merged-experts", Error, Recipe;
+    /// Only experts that are alike can become one: equally wide, of the same kind. A step before made these differ.
+    UNLIKE_EXPERTS = "unlike-experts", Error, Recipe;
+    /// There are too many sets of experts to try each. A criterion that scores experts one by one takes any number.
+    TOO_MANY_SETS = "too-many-sets", Error, Recipe;
     /// The step changes nothing: it keeps everything, or the model is as asked already.
     NO_EFFECT = "no-effect", Warning, Recipe;
     /// A step undoes what an earlier one established: it removes inputs of weights that are 2:4. Change the order of the

@@ -32,6 +32,28 @@ pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
     new.into_iter().fold(text, |text, (key, value)| with_field(text, &key, &value))
 }
 
+/// Classes of transformers by which models are loaded, and the class in the modeling file that stands for all of them.
+const LOADED_BY: [&str; 7] = [
+    "AutoModel",
+    "AutoModelForCausalLM",
+    "AutoModelForMaskedLM",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForImageClassification",
+];
+
+/// The config with `auto_map`, so that transformers runs the model with the code of a file beside it.
+pub fn with_code(text: String, file: &str) -> String {
+    let module = file.trim_end_matches(".py");
+    let classes = LOADED_BY.iter().map(|loader| format!(", \"{loader}\": \"{module}.TamisModel\""));
+    let map = format!("{{\"AutoConfig\": \"{module}.TamisConfig\"{}}}", classes.collect::<String>());
+    match Config::parse("config.json", text.as_str()).ok().and_then(|config| config.span_of("auto_map")) {
+        Some((start, end)) => format!("{}{map}{}", &text[..start], &text[end..]),
+        None => with_field(text, "auto_map", &map),
+    }
+}
+
 /// Extents that the config does not state yet, as far as it can. A field that it leaves out is derived from others: where one
 /// of those changes, it is stated.
 fn changed_fields(config: &Config, output: &Graph) -> Vec<(String, String)> {

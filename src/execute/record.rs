@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::{AxisId, Graph, ParamId, Site, SiteId, Weight};
-use crate::pass::{Finding, Findings, Traded};
+use crate::pass::{Finding, Findings, Grouped, Traded};
 use crate::provenance::{Cost, Factored, Kept, Sparsified};
 use crate::tensor::DType;
 use crate::weights::Version;
@@ -24,9 +24,8 @@ pub struct Record {
 
 impl Record {
     pub fn of(steps: &[usize], before: &Version, after: &Version, found: Findings<'_>, batch: u64) -> Self {
-        let scores = found.find(|finding| match finding {
-            Finding::UnitScores(scores) => Some(scores),
-            _ => None,
+        let why = found.find(|finding| {
+            matches!(finding, &Finding::UnitScores(_) | &Finding::Groups(_)).then_some(finding)
         });
         let curve = found.find(|finding| match finding {
             Finding::Kept(kept) => Some(kept.curve.clone()),
@@ -35,7 +34,7 @@ impl Record {
         Self {
             steps: steps.to_vec(),
             after: cost(&after.graph, batch),
-            kept: kept(before, after, scores),
+            kept: kept(before, after, why),
             curve: curve.unwrap_or_default(),
             factored: sites(&before.graph, &after.graph, factored),
             sparsified: sites(&before.graph, &after.graph, sparsified),
@@ -63,11 +62,12 @@ pub fn upper(cost: &crate::graph::Cost) -> Cost {
 /// Scores of longer axes are not kept: of each head one wants to know why, of each neuron nobody does.
 const SCORED: usize = 512;
 
-fn kept(
-    before: &Version,
-    after: &Version,
-    scores: Option<&BTreeMap<String, Vec<f64>>>,
-) -> Vec<(AxisId, Kept)> {
+fn kept(before: &Version, after: &Version, found: Option<&Finding>) -> Vec<(AxisId, Kept)> {
+    let (scores, groups) = match found {
+        Some(Finding::UnitScores(scores)) => (Some(scores), None),
+        Some(Finding::Groups(groups)) => (None, Some(groups)),
+        _ => (None, None),
+    };
     let mut all = Vec::new();
     for (id, axis) in before.graph.axes.iter() {
         let is_less = after.graph.axes.get(id).is_some_and(|now| now.extent != axis.extent);
@@ -81,7 +81,8 @@ fn kept(
         let scores = scores.and_then(|scores| scores.get(&path));
         let scores = scores.filter(|scores| scores.len() == of && of <= SCORED).cloned();
         let kept = now.iter().map(number).collect();
-        all.push((id, Kept { axis: path, role: axis.role, of, kept, scores }));
+        let merged = groups.and_then(|groups| groups.get(&path)).map(Grouped::members);
+        all.push((id, Kept { axis: path, role: axis.role, of, kept, scores, merged }));
     }
     all
 }

@@ -14,6 +14,9 @@ use crate::plan::{Plan, Saving};
 use crate::tensor::DType;
 use crate::weights::{Expr, Version};
 
+/// What transformers runs a saved graph with, beside it.
+const MODELING_FILE: &str = "modeling_tamis.py";
+
 /// An output whose model is written, and nothing yet about it.
 pub struct Written {
     pub output: OutputDir,
@@ -55,13 +58,16 @@ pub fn model(
     progress.start(&format!("save {}", saving.path.display()), Some(stream::bytes(&exprs)));
     let zeros = ids.into_iter().zip(stream::write(&exprs, &tensors, progress)?).collect();
     progress.finish();
-    let text = config::rewritten(&input.checkpoint.config, &plan.model.graph, &version);
-    output.put("config.json", text.as_bytes())?;
     let cannot_say = version.graph.config_fields().err().unwrap_or_default();
-    if !cannot_say.is_empty() {
+    let interpreted = !cannot_say.is_empty();
+    let mut text = config::rewritten(&input.checkpoint.config, &plan.model.graph, &version);
+    if interpreted {
+        text = config::with_code(text, MODELING_FILE);
         output.put(GRAPH_FILE, graph_json(&version.graph.tidied()).as_bytes())?;
+        output.put(MODELING_FILE, include_bytes!("modeling_tamis.py"))?;
     }
-    for name in &input.carried {
+    output.put("config.json", text.as_bytes())?;
+    for name in input.carried.iter().filter(|name| !(interpreted && name.ends_with(MODELING_FILE))) {
         output.copy_file(&input.checkpoint.dir.join(name), name)?;
     }
     Ok(Written { output, version, zeros, cannot_say })

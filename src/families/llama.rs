@@ -1,14 +1,16 @@
-//! Llama, Mistral and Qwen2: rotary positions, grouped queries, a gated feed-forward, norms before each.
+//! Llama, Mistral, Qwen2 and Qwen3: rotary positions, grouped queries, a gated feed-forward, norms before each.
 
 use super::{activation, bias, classes, classifier, count, is_class, prefix, quotient, size, size_or};
 use crate::checkpoint::{Config, Family, is_model_type};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Attention, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value};
+use crate::graph::{
+    Activation, Attention, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value,
+};
 
 pub static LLAMA: Family = Family {
     name: "llama",
-    model_types: &["llama", "mistral", "qwen2"],
-    doc: "Decoders with rotary positions, grouped queries and gated feed-forward: Llama, Mistral, Qwen2.",
+    model_types: &["llama", "mistral", "qwen2", "qwen3"],
+    doc: "Decoders with rotary positions, grouped queries and gated feed-forward: Llama, Mistral, Qwen2, Qwen3.",
     build,
 };
 
@@ -16,29 +18,37 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let neurons = size(config, "intermediate_size")?;
     let activate = activation(config, "hidden_act", "silu")?;
     let bias = bias(config.bool_or("mlp_bias", false)?);
-    decoder(config, m, |m, x| {
-        m.scope("mlp", |m| {
-            let hidden = m.features(x);
-            let neurons = m.axis(Role::Neurons, neurons.clone());
-            let gate = m.linear("gate", "mlp.gate_proj", x, neurons, bias);
-            let gate = m.activation(activate, gate);
-            let up = m.linear("up", "mlp.up_proj", x, neurons, bias);
-            let inner = m.multiply(gate, up);
-            m.linear("down", "mlp.down_proj", inner, hidden, bias)
-        })
-    })
+    decoder(config, m, |m, _, x| m.scope("mlp", |m| gated(m, "mlp", &neurons, activate, bias, x)))
 }
 
-/// The decoder around a feed-forward of any kind.
+/// Gate and up projection, the one activated and multiplied with the other, and down.
+pub(super) fn gated(
+    m: &mut Builder<'_>,
+    name: &str,
+    neurons: &Size,
+    activate: Activation,
+    bias: Bias,
+    x: Value,
+) -> Value {
+    let hidden = m.features(x);
+    let neurons = m.axis(Role::Neurons, neurons.clone());
+    let gate = m.linear("gate", &format!("{name}.gate_proj"), x, neurons, bias);
+    let gate = m.activation(activate, gate);
+    let up = m.linear("up", &format!("{name}.up_proj"), x, neurons, bias);
+    let inner = m.multiply(gate, up);
+    m.linear("down", &format!("{name}.down_proj"), inner, hidden, bias)
+}
+
+/// The decoder around a feed-forward of any kind, which is given the number of its layer.
 pub(super) fn decoder(
     config: &Config,
     m: &mut Builder<'_>,
-    mut feed_forward: impl FnMut(&mut Builder<'_>, Value) -> Value,
+    mut feed_forward: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
 ) -> Result<(), Diagnostic> {
     let heads = Heads::read(config)?;
     let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "hidden_size")?);
     let layers = count(config, "num_hidden_layers")?;
-    let mut windows = windows(config, layers.extent)?.into_iter();
+    let windows = windows(config, layers.extent)?;
     let positions = size_or(config, "max_position_embeddings", 2048)?;
     let eps = config.f64_or("rms_norm_eps", 1e-6)?;
 
@@ -54,12 +64,15 @@ pub(super) fn decoder(
 
     let ids = m.token_ids(positions.extent);
     let (x, words) = m.scope("embeddings", |m| m.embedding("words", "embed_tokens", ids, vocab, hidden));
+    let mut number = 0;
     let x = m.layers(layers, "layers", x, |m, x| {
         let normed = m.rms_norm("norm1", "input_layernorm", x, eps);
-        let attended = m.scope("attention", |m| heads.attention(m, normed, windows.next().flatten()));
+        let attended =
+            m.scope("attention", |m| heads.attention(m, normed, windows.get(number).copied().flatten()));
         let x = m.add(x, attended);
         let normed = m.rms_norm("norm2", "post_attention_layernorm", x, eps);
-        let fed = feed_forward(m, normed);
+        let fed = feed_forward(m, number, normed);
+        number += 1;
         m.add(x, fed)
     });
     let x = m.rms_norm("norm", "norm", x, eps);
@@ -92,7 +105,18 @@ struct Heads {
     head_dim: Size,
     bias: Bias,
     output_bias: Bias,
+    norms: Norms,
     rope: Rope,
+}
+
+/// What queries and keys are normed by before they are turned.
+#[derive(Clone, Copy)]
+enum Norms {
+    None,
+    /// Each head by itself (Qwen3).
+    Head(f64),
+    /// All heads together (OLMoE).
+    All(f64),
 }
 
 impl Heads {
@@ -105,9 +129,16 @@ impl Heads {
             false => Size::fixed(quotient(config, &size(config, "hidden_size")?, &heads)?),
         };
         let everywhere = config.bool_or("attention_bias", false)?;
-        let of_qwen = is_model_type(config, "qwen2");
+        let is = |model_type| is_model_type(config, model_type);
+        let of_qwen = is("qwen2") || is("qwen2_moe") && config.bool_or("qkv_bias", true)?;
         let (bias, output_bias) = (bias(everywhere || of_qwen), bias(everywhere));
-        Ok(Self { heads, kv_heads, group, head_dim, bias, output_bias, rope: rope(config)? })
+        let eps = config.f64_or("rms_norm_eps", if is("olmoe") { 1e-5 } else { 1e-6 })?;
+        let norms = match () {
+            () if is("qwen3") || is("qwen3_moe") => Norms::Head(eps),
+            () if is("olmoe") => Norms::All(eps),
+            () => Norms::None,
+        };
+        Ok(Self { heads, kv_heads, group, head_dim, bias, output_bias, norms, rope: rope(config)? })
     }
 
     fn attention(&self, m: &mut Builder<'_>, x: Value, window: Option<usize>) -> Value {
@@ -118,6 +149,8 @@ impl Heads {
         let value = m.linear("value", "self_attn.v_proj", x, keys, self.bias);
         let scale = (self.head_dim.extent as f64).sqrt().recip();
         let attention = Attention { causal: true, scale, rope: Some(self.rope.clone()), window };
+        let [query, key] = [("query_norm", "self_attn.q_norm", query), ("key_norm", "self_attn.k_norm", key)]
+            .map(|(node, name, x)| self.norms.of(m, node, name, x));
         let context = m.attention(attention, query, key, value);
         m.linear("output", "self_attn.o_proj", context, hidden, self.output_bias)
     }
@@ -126,6 +159,11 @@ impl Heads {
     fn dims(&self, m: &mut Builder<'_>) -> (Dim, Dim) {
         let head_dim = m.plain_axis(Role::HeadDim, self.head_dim.extent, self.head_dim.key.as_deref());
         m.fact("head_dim", Formula::Product(vec![head_dim]));
+        if let Norms::All(_) = self.norms {
+            // The norm of all queries is as wide as the stream, whatever `head_dim` says.
+            let numerator = "hidden_size".into();
+            m.fact("num_attention_heads", Formula::Quotient { numerator, of: head_dim });
+        }
         if self.group == 1 {
             let heads = m.axis(Role::Heads, self.heads.clone());
             m.fact("num_key_value_heads", Formula::Product(vec![heads]));
@@ -135,6 +173,19 @@ impl Heads {
         let group = m.plain_axis(Role::Group, self.group, Some("num_attention_heads"));
         m.fact("num_attention_heads", Formula::Product(vec![kv_heads, group]));
         ([kv_heads, group, head_dim].into(), [kv_heads, head_dim].into())
+    }
+}
+
+impl Norms {
+    fn of(self, m: &mut Builder<'_>, node: &str, name: &str, x: Value) -> Value {
+        match self {
+            Self::None => x,
+            Self::All(eps) => m.rms_norm(node, name, x, eps),
+            Self::Head(eps) => {
+                let head_dim = *m.features(x).0.last().expect("heads have a width");
+                m.head_norm(node, name, x, head_dim, eps)
+            }
+        }
     }
 }
 
@@ -164,7 +215,9 @@ fn rope(config: &Config) -> Result<Rope, Diagnostic> {
 
 /// How far back each layer sees; `None` to the start.
 fn windows(config: &Config, layers: usize) -> Result<Vec<Option<usize>>, Diagnostic> {
-    let (of_llama, of_qwen) = (is_model_type(config, "llama"), is_model_type(config, "qwen2"));
+    let is = |model_type| is_model_type(config, model_type);
+    let of_qwen = ["qwen2", "qwen3", "qwen2_moe", "qwen3_moe"].into_iter().any(is);
+    let of_llama = is("llama") || is("olmoe");
     let slides = !of_qwen || config.bool_or("use_sliding_window", false)?;
     if of_llama || !slides || !config.has("sliding_window") {
         return Ok(vec![None; layers]);

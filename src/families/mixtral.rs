@@ -14,7 +14,7 @@ pub static MIXTRAL: Family = Family {
 };
 
 /// Experts of all layers: each is made by itself.
-const MOST: usize = 1 << 16;
+pub(super) const MOST: usize = 1 << 16;
 
 fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let experts = count(config, "num_local_experts")?;
@@ -29,30 +29,43 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     }
     let neurons = size(config, "intermediate_size")?;
     let activation = activation(config, "hidden_act", "silu")?;
-    decoder(config, m, |m, x| {
+    decoder(config, m, |m, _, x| {
         let axis = m.axis(Role::Experts, experts.clone());
         let fused = m.has("mlp.experts.gate_up_proj", false);
         let name = if fused { "mlp.gate" } else { "block_sparse_moe.gate" };
         let router = m.linear_site("router", name, axis.into(), m.features(x), Bias::Without);
-        let experts = if fused { stacked(m, x, axis, &neurons) } else { one_by_one(m, x, axis, &neurons) };
-        m.experts(Experts { axis, router, experts, top_k, renormalize: true, activation }, x)
+        let names = ["w1", "w3", "w2"];
+        let experts = match fused {
+            true => stacked(m, x, axis, &neurons),
+            false => one_by_one(m, x, axis, &neurons, "block_sparse_moe.experts", names),
+        };
+        let (routes, skip_below, renormalize) = (None, None, true);
+        m.experts(Experts { axis, router, routes, experts, top_k, renormalize, activation, skip_below }, x)
     })
 }
 
-fn one_by_one(m: &mut Builder<'_>, x: Value, axis: AxisId, neurons: &Size) -> Vec<Expert> {
+/// Experts in a list, each with its tensors for gate, up and down.
+pub(super) fn one_by_one(
+    m: &mut Builder<'_>,
+    x: Value,
+    axis: AxisId,
+    neurons: &Size,
+    list: &str,
+    [gate, up, down]: [&str; 3],
+) -> Vec<Expert> {
     let hidden = m.features(x);
     let expert = |m: &mut Builder<'_>| {
         let neurons = Dim::from(m.axis(Role::Neurons, neurons.clone()));
-        let gate = m.linear_site("gate", "w1", neurons.clone(), hidden.clone(), Bias::Without);
-        let up = m.linear_site("up", "w3", neurons.clone(), hidden.clone(), Bias::Without);
-        let down = m.linear_site("down", "w2", hidden.clone(), neurons, Bias::Without);
+        let gate = m.linear_site("gate", gate, neurons.clone(), hidden.clone(), Bias::Without);
+        let up = m.linear_site("up", up, neurons.clone(), hidden.clone(), Bias::Without);
+        let down = m.linear_site("down", down, hidden.clone(), neurons, Bias::Without);
         Expert { gate: Some(gate), up, down }
     };
-    m.members("experts", "block_sparse_moe.experts", axis, expert)
+    m.members("experts", list, axis, expert)
 }
 
 /// All experts of a layer in two tensors, so that they are equally wide.
-fn stacked(m: &mut Builder<'_>, x: Value, axis: AxisId, neurons: &Size) -> Vec<Expert> {
+pub(super) fn stacked(m: &mut Builder<'_>, x: Value, axis: AxisId, neurons: &Size) -> Vec<Expert> {
     let hidden = m.features(x);
     let neurons = m.axis(Role::Neurons, neurons.clone());
     let half = m.plain_axis(Role::GateUp, 2, None);

@@ -6,6 +6,7 @@ mod distilbert;
 mod gpt2;
 mod llama;
 mod mixtral;
+mod qwen_moe;
 mod roberta;
 mod vit;
 
@@ -23,6 +24,7 @@ pub static FAMILIES: &[&Family] = &[
     &gpt2::GPT2,
     &llama::LLAMA,
     &mixtral::MIXTRAL,
+    &qwen_moe::QWEN_MOE,
 ];
 
 /// No model is larger in any direction; what claims to be is refused before something is made of it.

@@ -26,6 +26,8 @@ pub enum Role {
     /// The inner width of a feed-forward block.
     Neurons,
     Experts,
+    /// Rows of a router, where several lead to one expert.
+    Routes,
     Vocab,
     /// Rows of a table of absolute positions.
     Positions,
@@ -47,7 +49,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 20] = [
+    pub const ALL: [Role; 21] = [
         Self::Layers,
         Self::Heads,
         Self::KvHeads,
@@ -56,6 +58,7 @@ impl Role {
         Self::Hidden,
         Self::Neurons,
         Self::Experts,
+        Self::Routes,
         Self::Vocab,
         Self::Positions,
         Self::Tokens,
@@ -86,6 +89,7 @@ impl Role {
             Self::Hidden => "hidden",
             Self::Neurons => "neurons",
             Self::Experts => "experts",
+            Self::Routes => "routes",
             Self::Vocab => "vocab",
             Self::Positions => "positions",
             Self::Tokens => "tokens",

@@ -91,6 +91,34 @@ impl Graph {
         Costs(costs)
     }
 
+    /// The parameters that a token meets: all, but of the experts of a layer only as many as are chosen. `None` without experts.
+    pub fn active_params(&self) -> Option<Between> {
+        let of: Vec<&Experts> = self
+            .ops
+            .node_weights()
+            .filter_map(|made| match &made.op {
+                Op::Experts(experts) => Some(experts),
+                _ => None,
+            })
+            .collect();
+        let idle = |experts: &&Experts| {
+            let count = experts.experts.len().max(1) as u64;
+            let all: Between =
+                experts.experts.iter().flat_map(Expert::sites).map(|site| self.stored(site)).sum();
+            let idle = count.saturating_sub(experts.top_k as u64);
+            Between { min: all.min * idle / count, max: all.max * idle / count }
+        };
+        let idle: Between = of.iter().map(idle).sum();
+        let all = self.cost(1).params;
+        let active = Between { min: all.min.saturating_sub(idle.max), max: all.max.saturating_sub(idle.min) };
+        (!of.is_empty()).then_some(active)
+    }
+
+    /// Elements of the tensors of a site.
+    fn stored(&self, site: SiteId) -> Between {
+        self.sites[site].views().map(|view| self.view(view)).sum()
+    }
+
     /// Each stored weight once: at the first site that reads it, a fused one part by part.
     fn add_storage(&self, costs: &mut [Cost]) {
         let mut add = |node: NodeId, param: &Param, elements: Between| {
@@ -150,6 +178,7 @@ impl Graph {
             | Op::Activation(_)
             | Op::Add
             | Op::Multiply
+            | Op::Weigh
             | Op::Scale(_)
             | Op::Token(_)
             | Op::Mean

@@ -26,6 +26,8 @@ pub enum Formula {
     Quotient { numerator: String, of: AxisId },
     /// The field lists something for each element of the axis; entries go with their elements.
     Each(AxisId),
+    /// The field speaks of elements of the axis by their numbers, and is right only while all of them are there.
+    Numbers { of: AxisId, all: usize },
 }
 
 impl Formula {
@@ -33,7 +35,9 @@ impl Formula {
     pub(super) fn axes(&self) -> impl Iterator<Item = AxisId> {
         let (product, one) = match self {
             Formula::Product(axes) => (axes.as_slice(), None),
-            Formula::Multiple { of, .. } | Formula::Quotient { of, .. } => (&[][..], Some(*of)),
+            Formula::Multiple { of, .. } | Formula::Quotient { of, .. } | Formula::Numbers { of, .. } => {
+                (&[][..], Some(*of))
+            }
             Formula::Each(_) => (&[][..], None),
         };
         product.iter().copied().chain(one)
@@ -45,7 +49,7 @@ impl Formula {
         match self {
             Formula::Product(axes) => axes.iter_mut().for_each(|axis| *axis = map(*axis)),
             Formula::Multiple { of, times } => (*of, *times) = (map(*of), map(*times)),
-            Formula::Quotient { of, .. } => *of = map(*of),
+            Formula::Quotient { of, .. } | Formula::Numbers { of, .. } => *of = map(*of),
             Formula::Each(axis) => *axis = map(*axis),
         }
     }
@@ -80,7 +84,9 @@ impl Graph {
         let fields: BTreeMap<String, usize> =
             said.into_iter().map(|(key, (extent, _))| (key.to_string(), extent)).collect();
         cannot.extend(self.broken_quotients(&fields));
+        cannot.extend(self.renumbered());
         cannot.extend(self.factored());
+        cannot.extend(self.rerouted());
         cannot.sort();
         cannot.dedup_by(|later, first| later.key == first.key);
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }
@@ -104,7 +110,7 @@ impl Graph {
                     (Some(of), Some(times)) => Ok((of / times, format!("{path} / {others}"))),
                 })
             }
-            Formula::Quotient { .. } | Formula::Each(_) => None,
+            Formula::Quotient { .. } | Formula::Each(_) | Formula::Numbers { .. } => None,
         }
     }
 
@@ -141,6 +147,15 @@ impl Graph {
                     key = fact.key,
                 ),
             })
+        };
+        self.facts.iter().filter_map(check).collect()
+    }
+
+    fn renumbered(&self) -> Vec<CannotSay> {
+        let check = |fact: &Fact| {
+            let Formula::Numbers { of, all } = fact.formula else { return None };
+            let why = || format!("it numbers {}, and there were {all} of them", self.axes[of].role);
+            (self.extent(of).known() != Some(all)).then(|| CannotSay { key: fact.key.clone(), why: why() })
         };
         self.facts.iter().filter_map(check).collect()
     }

@@ -65,6 +65,8 @@ pub enum Op {
     Experts(Experts),
     Add,
     Multiply,
+    /// Every row of the first operand times a number of its own, the second: `[tokens, hidden]`, `[tokens, 1]`.
+    Weigh,
     /// Every element times a number.
     Scale(f64),
     /// The row of the token of this number; 0 is the first.
@@ -119,12 +121,40 @@ pub enum RopeScaling {
 pub struct Experts {
     pub axis: AxisId,
     pub router: SiteId,
+    /// Where rows of the router lead; where nothing is said each has an expert of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Routes>,
     pub experts: Vec<Expert>,
     /// Experts that run for a token.
     pub top_k: usize,
     /// Whether the chosen gates are divided by their sum.
     pub renormalize: bool,
     pub activation: Activation,
+    /// Of two chosen experts the second is left out where its gate is less than so many times the first's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_below: Option<f64>,
+}
+
+/// Rows of a router that share experts, where experts were merged: two that are chosen and lead to one expert let it run once,
+/// with the sum of their gates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// Rows of the router.
+    pub axis: AxisId,
+    /// For each row the number of its expert.
+    pub to: Vec<usize>,
+}
+
+impl Experts {
+    /// What the router's rows count.
+    pub fn routes_axis(&self) -> AxisId {
+        self.routes.as_ref().map_or(self.axis, |routes| routes.axis)
+    }
+
+    /// The expert that a row of the router leads to.
+    pub fn expert_of(&self, route: usize) -> usize {
+        self.routes.as_ref().map_or(route, |routes| routes.to[route])
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,6 +191,7 @@ impl Op {
             Op::Experts(_) => "experts",
             Op::Add => "add",
             Op::Multiply => "multiply",
+            Op::Weigh => "weigh",
             Op::Scale(_) => "scale",
             Op::Token(_) => "token",
             Op::Mean => "mean",

@@ -3,6 +3,7 @@
 //! A criterion says which numbers it wants; how samples become batches, how layers are pruned one after the other, how a
 //! gradient reaches a gate stands here, once.
 
+pub mod experts;
 mod factor;
 mod features;
 mod gradients;

@@ -44,6 +44,20 @@ impl Room {
         Ok(())
     }
 
+    /// Writes a part of a tensor, from an element on.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    ///
+    /// # Panics
+    /// Where no tensor of this name was announced.
+    pub fn write_part(&self, name: &str, first: usize, values: &[f32]) -> Result<(), Diagnostic> {
+        let (slot, dtype) = self.tensors[name];
+        let mut bytes = vec![0; values.len() * dtype.size()];
+        convert::write(dtype, values, &mut bytes).expect("weights are floats");
+        self.files.write_at(slot, (first * dtype.size()) as u64, &bytes)
+    }
+
     /// All is written.
     ///
     /// # Errors

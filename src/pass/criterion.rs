@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::argument::{Argument, Type, Wrong};
 use super::context::Context;
+use super::grouping::Grouping;
 use super::lowering::{Statistics, Work};
 use super::reader::Data;
 use super::recovery::Recovery;
@@ -49,6 +50,24 @@ pub trait Criterion: Debug + Send + Sync {
 
     /// Work that, once elements are chosen by their scores, exchanges some for others of their axis, if that is to be done.
     fn choose_anew(&self, _: &Graph, _axes: &[String]) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// Work that says which elements of axes stay, where sets are compared rather than single elements scored.
+    ///
+    /// # Errors
+    /// Why it cannot be done for so many, and what can.
+    fn choose(&self, _: &Choosing<'_>) -> Result<Option<Arc<dyn Work>>, [String; 2]> {
+        Ok(None)
+    }
+
+    /// How experts are put into groups that become one each, if that is what it says.
+    fn grouping(&self) -> Option<Arc<dyn Grouping>> {
+        None
+    }
+
+    /// Work that finds where the second of two chosen experts is left out, if that is what it says.
+    fn skipping(&self, _: &Graph, _axes: &[String]) -> Option<Arc<dyn Work>> {
         None
     }
 
@@ -115,6 +134,13 @@ pub struct Factorizing<'a> {
     pub graph: &'a Graph,
     /// The rank of each weight, by path.
     pub ranks: &'a BTreeMap<String, usize>,
+}
+
+/// What is asked of a criterion that chooses sets.
+pub struct Choosing<'a> {
+    pub graph: &'a Graph,
+    /// How many elements of each axis stay, by path.
+    pub keep: &'a BTreeMap<String, usize>,
 }
 
 /// A mask that follows from what was observed of one weight.
@@ -200,6 +226,18 @@ impl Scorer {
         found.ok_or_else(|| self.unfit(format!("`{}` recovers nothing", self.spec.name)))
     }
 
+    /// How experts are put into groups, if the criterion says that.
+    pub fn grouping(&self) -> Result<Arc<dyn Grouping>, Diagnostic> {
+        let found = self.criterion.grouping();
+        found.ok_or_else(|| self.unfit(format!("`{}` puts no experts into groups", self.spec.name)))
+    }
+
+    /// Where the second of two chosen experts is left out, if the criterion says that.
+    pub fn skipping(&self, graph: &Graph, axes: &[String]) -> Result<Arc<dyn Work>, Diagnostic> {
+        let found = self.criterion.skipping(graph, axes);
+        found.ok_or_else(|| self.unfit(format!("`{}` says nothing of gates", self.spec.name)))
+    }
+
     fn cannot(&self, noun: &str) -> Diagnostic {
         self.unfit(format!("`{}` cannot score {noun}", self.spec.name))
     }
@@ -209,6 +247,7 @@ impl Scorer {
             (Some(_), _) => "it scores single weights",
             (_, Some(_)) => "it scores heads, neurons and other units",
             (None, None) if self.criterion.decomposes() => "it takes matrices apart, for `factorize`",
+            (None, None) if self.criterion.grouping().is_some() => "it puts experts into groups, for `merge`",
             (None, None) if self.criterion.recovery().is_some() => "it fits outputs anew, for `recover`",
             (None, None) => "it scores nothing by itself",
         };

@@ -154,6 +154,8 @@ pub enum Finding {
     Cuts(BTreeMap<String, Cut>),
     /// For each site (by path) the rank of its factors; sites that stay dense are not listed.
     Ranks(BTreeMap<String, usize>),
+    /// For each axis of experts (by path) which of them become one.
+    Groups(BTreeMap<String, Grouped>),
     /// Numbers about places, seen in the model at work.
     Statistics(Statistics),
     /// Tensors that were computed anew, in a directory of their own, by the numbers of their params; and how much of the
@@ -177,6 +179,25 @@ pub struct Traded {
     pub cost: u64,
     /// The share of the sum of scores that stays.
     pub score: f64,
+}
+
+/// Experts of one layer in groups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grouped {
+    /// For each expert the number of its group; groups are numbered by their first members.
+    pub group_of: Vec<usize>,
+    /// For each group the member that the others are aligned to: the one that was chosen most often.
+    pub leaders: Vec<usize>,
+    /// For each expert its weight in the mean of its group; these add up to 1 in each.
+    pub shares: Vec<f64>,
+}
+
+impl Grouped {
+    /// The members of each group.
+    pub fn members(&self) -> Vec<Vec<usize>> {
+        let of = |group| (0..self.group_of.len()).filter(move |&expert| self.group_of[expert] == group);
+        (0..self.leaders.len()).map(|group| of(group).collect()).collect()
+    }
 }
 
 /// For each place (by path) numbers that were seen there: of a site one for each input, of an axis one for each element.

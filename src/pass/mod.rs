@@ -9,6 +9,7 @@ mod context;
 mod criterion;
 pub mod elements;
 mod evaluate;
+mod grouping;
 mod lowering;
 mod measure;
 mod noun;
@@ -27,11 +28,12 @@ pub use amount::{Budget, BudgetAmount, CostMeasure};
 pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
 pub use context::{Context, Findings, is_causal};
 pub use criterion::{
-    Asked, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
+    Asked, Choosing, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
 };
 pub use evaluate::{Names, NoNames, constant, evaluate, shown};
+pub use grouping::{Grouping, Seen, Sight};
 pub use lowering::{
-    Bound as CostBound, Finding, Kept, Lowering, Rewrite, Stage, Statistics, Traded, Work, WorkKind,
+    Bound as CostBound, Finding, Grouped, Kept, Lowering, Rewrite, Stage, Statistics, Traded, Work, WorkKind,
 };
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};

@@ -4,8 +4,10 @@ pub mod cast;
 pub mod densify;
 pub mod drop;
 pub mod factorize;
+pub mod merge;
 pub mod prune;
 pub mod recover;
+pub mod skip;
 pub mod sparsify;
 
 use crate::pass::PassSpec;
@@ -14,6 +16,8 @@ use crate::pass::PassSpec;
 pub static PASSES: &[&PassSpec] = &[
     &prune::SPEC,
     &drop::SPEC,
+    &merge::SPEC,
+    &skip::SPEC,
     &sparsify::SPEC,
     &factorize::SPEC,
     &recover::SPEC,

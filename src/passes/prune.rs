@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::{Extent, Graph, Op, Role};
-use crate::pass::elements::{Choice, ChooseElements, KeepElements, Limits, ScoreElements, Stay, cost_with};
+use crate::graph::Extent;
+use crate::pass::elements::{
+    Choice, ChooseElements, KeepElements, Limits, ScoreElements, Stay, cost_with, least, refuse_merged,
+};
 use crate::pass::{
     Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Work,
 };
@@ -77,6 +79,7 @@ pass! {
 
 impl Pass for Prune {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
+        refuse_merged(step)?;
         let notes = whole_groups(step);
         let how_many = self.how_many(step)?;
         if !matches!(how_many, Some(HowMany::Within(_))) || self.shape == Shape::Uniform {
@@ -212,18 +215,6 @@ impl Prune {
             .flat_map(|target| target.axes.iter().map(move |path| (target, path)))
             .map(|(target, path)| counted(target, path))
             .collect()
-    }
-}
-
-/// What has to stay whatever the recipe says: a router needs as many experts as it chooses.
-fn least(graph: &Graph, axis: crate::graph::AxisId) -> usize {
-    let top_k = |op: &crate::graph::OpNode| match &op.op {
-        Op::Experts(experts) if experts.axis == axis => Some(experts.top_k),
-        _ => None,
-    };
-    match graph.axes[axis].role {
-        Role::Experts => graph.ops.node_weights().find_map(top_k).unwrap_or(1),
-        _ => 1,
     }
 }
 

@@ -39,7 +39,7 @@ pub fn needs_text(plan: &Plan) -> String {
         match &saving.loads {
             Ok(_) => text.push_str(&format!("{what} loads in: tamis, transformers")),
             Err(reasons) => {
-                text.push_str(&format!("{what} loads in: tamis"));
+                text.push_str(&format!("{what} loads in: tamis, transformers with the modeling file"));
                 for reason in reasons {
                     text.push_str(&format!("\n      `{}` cannot say it: {}", reason.key, reason.why));
                 }

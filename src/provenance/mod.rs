@@ -203,6 +203,9 @@ pub struct Kept {
     pub kept: Vec<usize>,
     /// The score of each of the `of` elements, where the step scored them. The larger stay.
     pub scores: Option<Vec<f64>>,
+    /// Where elements became one with others: for each that is left, those that it was made of, itself among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Vec<Vec<usize>>>,
 }
 
 /// A weight that became two factors.

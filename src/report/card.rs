@@ -85,8 +85,7 @@ impl<'a> Card<'a> {
 
 /// Lines of YAML.
 fn front(provenance: &Provenance, license: Option<&str>) -> String {
-    let library = if provenance.loads_in.transformers { "transformers" } else { "tamis" };
-    let mut lines = vec![format!("library_name: {library}")];
+    let mut lines = vec!["library_name: transformers".to_string()];
     // Hubs know licences by small letters.
     let license = header(provenance, "license").or(license).map(str::to_lowercase);
     lines.extend(license.map(|license| format!("license: {}", scalar(&license))));
@@ -101,7 +100,9 @@ fn front(provenance: &Provenance, license: Option<&str>) -> String {
 fn tags(provenance: &Provenance) -> Vec<&'static str> {
     let any = |is: fn(&crate::provenance::Step) -> bool| provenance.steps.iter().any(is);
     let mut tags = vec!["tamis", "compression"];
-    tags.extend(any(|step| !step.kept.is_empty()).then_some("pruned"));
+    let merged = |step: &crate::provenance::Step| step.kept.iter().any(|kept| kept.merged.is_some());
+    tags.extend(any(|step| step.kept.iter().any(|kept| kept.merged.is_none())).then_some("pruned"));
+    tags.extend(any(merged).then_some("merged"));
     tags.extend(any(|step| !step.sparsified.is_empty()).then_some("sparse"));
     tags.extend(any(|step| !step.factored.is_empty()).then_some("low-rank"));
     tags

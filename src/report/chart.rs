@@ -188,7 +188,7 @@ mod tests {
 
     fn axis(scores: Vec<f64>, kept: Vec<usize>) -> Kept {
         let of = scores.len();
-        Kept { axis: "a".into(), role: Role::Neurons, of, kept, scores: Some(scores) }
+        Kept { axis: "a".into(), role: Role::Neurons, of, kept, scores: Some(scores), merged: None }
     }
 
     #[test]

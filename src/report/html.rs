@@ -195,13 +195,19 @@ fn groups(kept: &[Kept]) -> Vec<Group<'_>> {
 }
 
 fn axis(kept: &Kept) -> KeptAxis<'_> {
-    let gone: Vec<usize> = (0..kept.of).filter(|index| kept.kept.binary_search(index).is_err()).collect();
+    let gone: Vec<usize> = match kept.merged {
+        Some(_) => Vec::new(),
+        None => (0..kept.of).filter(|index| kept.kept.binary_search(index).is_err()).collect(),
+    };
+    let together = |group: &Vec<usize>| group.iter().map(usize::to_string).collect::<Vec<_>>().join(" + ");
+    let merged =
+        kept.merged.as_ref().map(|groups| groups.iter().map(together).collect::<Vec<_>>().join(", "));
     KeptAxis {
         axis: &kept.axis,
         count: format!("{} of {}", kept.kept.len(), kept.of),
         many: kept.of > chart::BARS,
         scores: chart::scores(kept),
-        stay: ranges(&kept.kept, RUNS),
+        stay: merged.unwrap_or_else(|| ranges(&kept.kept, RUNS)),
         gone: ranges(&gone, RUNS),
     }
 }

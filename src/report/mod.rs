@@ -31,7 +31,8 @@ fn load(provenance: &Provenance) -> String {
     if provenance.loads_in.transformers {
         "from transformers import AutoModel\n\nmodel = AutoModel.from_pretrained(\"DIRECTORY\")".into()
     } else {
-        "tamis inspect DIRECTORY\ntamis run RECIPE --model DIRECTORY".into()
+        let call = "AutoModel.from_pretrained(\"DIRECTORY\", trust_remote_code=True)";
+        format!("from transformers import AutoModel\n\nmodel = {call}")
     }
 }
 

@@ -124,7 +124,10 @@ fn kept(kept: &[Kept]) -> Vec<String> {
                 format!(": {stays} of {of} in each of {places} places")
             }
         };
-        format!("{stay} of {all} {role} stay{each}")
+        match axes.iter().any(|axis| axis.merged.is_some()) {
+            true => format!("{all} {role} became {stay}{each}"),
+            false => format!("{stay} of {all} {role} stay{each}"),
+        }
     };
     roles.into_iter().map(sentence).collect()
 }

@@ -9,10 +9,27 @@ use super::interpret::{Running, Value};
 use super::op::{self, Host};
 use super::rows::Rows;
 use super::watch::Watch;
+use super::weights::Loaded;
 use crate::graph::{Expert, Experts};
 
-/// Softmax over all experts, the best `top_k` of each row, their shares renormalized where the model does so; each expert
-/// runs on its rows only.
+/// In the place of an expert that is left out.
+pub const NOBODY: usize = usize::MAX;
+
+/// What a router did with some rows.
+pub struct Routed<'a> {
+    /// What came to it, `[rows, hidden]`.
+    pub x: &'a Value,
+    /// `[rows, routes]`
+    pub logits: &'a Tensor,
+    /// The experts of each row, best first: `top_k` a row, [`NOBODY`] among them.
+    pub chosen: &'a [usize],
+    /// Their gates, in the same order.
+    pub gates: &'a Tensor,
+    pub top_k: usize,
+}
+
+/// Softmax over all rows of the router, the best `top_k` for each token, their shares renormalized where the model does so; each
+/// expert runs on its tokens only, once where several rows lead to it.
 pub(super) fn experts(
     running: &Running<'_>,
     of: &Experts,
@@ -25,32 +42,83 @@ pub(super) fn experts(
     let shares = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
     let (rows, count) = shares.dims2()?;
     let top_k = of.top_k.min(count);
-    let chosen = chosen(Host::of(&shares)?.values(), count, top_k);
-    let at = Tensor::from_slice(&chosen, (rows, top_k), &Device::Cpu)?;
+    let routes = chosen(Host::of(&shares)?.values(), count, top_k);
+    let at = Tensor::from_slice(&routes, (rows, top_k), &Device::Cpu)?;
     let mut gates = shares.gather(&at, 1)?;
     if of.renormalize {
         gates = gates.broadcast_div(&gates.sum_keepdim(D::Minus1)?)?;
     }
+    if let Some(share) = of.skip_below {
+        gates = without_small_seconds(&gates, share)?;
+    }
     let gates = gates.flatten_all()?;
+    let mut chosen: Vec<usize> = routes.iter().map(|&route| of.expert_of(route as usize)).collect();
+    if of.skip_below.is_some() {
+        let skipped = Host::of(&gates)?;
+        let skipped = skipped.values().iter().zip(&mut chosen).filter(|(gate, _)| **gate == 0.0);
+        skipped.for_each(|(_, chosen)| *chosen = NOBODY);
+    }
+    watch.routed(of, &Routed { x, logits: &logits, chosen: &chosen, gates: &gates, top_k })?;
     let samples = x.rows.sample_of_row();
     let mut out = x.tensor.zeros_like()?;
     for (number, expert) in of.experts.iter().enumerate() {
-        let slots: Vec<u32> =
-            (0..chosen.len() as u32).filter(|&slot| chosen[slot as usize] == number as u32).collect();
-        if slots.is_empty() {
-            continue;
-        }
-        let of_rows: Vec<u32> = slots.iter().map(|slot| slot / top_k as u32).collect();
+        let Some(Turn { of_rows, gates }) = turn(&chosen, number, top_k, &gates)? else { continue };
         let mut lengths = vec![0; x.rows.samples()];
         of_rows.iter().for_each(|&row| lengths[samples[row as usize]] += 1);
-        let at = Tensor::from_vec(of_rows, slots.len(), &Device::Cpu)?;
+        let at = Tensor::from_slice(&of_rows, of_rows.len(), &Device::Cpu)?;
         let routed = Value { tensor: x.tensor.index_select(&at, 0)?, rows: Arc::new(Rows::of(lengths)) };
         let made = expert_forward(running, of, expert, &routed, watch)?;
-        let slots = Tensor::from_slice(&slots, slots.len(), &Device::Cpu)?;
-        let gate = gates.index_select(&slots, 0)?.unsqueeze(1)?;
-        out = out.index_add(&at, &made.tensor.broadcast_mul(&gate)?, 0)?;
+        watch.expert(of, number, &made, &gates)?;
+        out = out.index_add(&at, &made.tensor.broadcast_mul(&gates.unsqueeze(1)?)?, 0)?;
     }
     Ok(x.with(out))
+}
+
+/// The rows that one expert runs for, and its gate for each.
+struct Turn {
+    of_rows: Vec<u32>,
+    gates: Tensor,
+}
+
+fn turn(chosen: &[usize], number: usize, top_k: usize, gates: &Tensor) -> Result<Option<Turn>, Failure> {
+    let slots: Vec<u32> = (0..chosen.len() as u32).filter(|&slot| chosen[slot as usize] == number).collect();
+    if slots.is_empty() {
+        return Ok(None);
+    }
+    let mut of_rows: Vec<u32> = slots.iter().map(|slot| slot / top_k as u32).collect();
+    let at = Tensor::from_slice(&slots, slots.len(), &Device::Cpu)?;
+    let mut gates = gates.index_select(&at, 0)?;
+    if of_rows.windows(2).any(|pair| pair[0] == pair[1]) {
+        // Slots of a row follow each other: the place of each among the rows that differ.
+        let places: Vec<u32> = of_rows
+            .iter()
+            .scan((None, 0), |(last, place), &row| {
+                *place += u32::from(last.is_some_and(|last| last != row));
+                *last = Some(row);
+                Some(*place)
+            })
+            .collect();
+        of_rows.dedup();
+        let places = Tensor::from_slice(&places, places.len(), &Device::Cpu)?;
+        gates = Tensor::zeros(of_rows.len(), gates.dtype(), &Device::Cpu)?.index_add(&places, &gates, 0)?;
+    }
+    Ok(Some(Turn { of_rows, gates }))
+}
+
+/// Where the second gate is less than `share` of the first, the first one is all.
+fn without_small_seconds(gates: &Tensor, share: f64) -> Result<Tensor, Failure> {
+    let (rows, top_k) = gates.dims2()?;
+    if top_k != 2 {
+        return Ok(gates.clone());
+    }
+    let host = gates.contiguous()?;
+    let host = Host::of(&host)?;
+    let alone = |pair: &[f32]| f64::from(pair[1]) < share * f64::from(pair[0]);
+    let both = |pair: &[f32]| if alone(pair) { [0.0, 0.0] } else { [1.0, 1.0] };
+    let kept: Vec<f32> = host.values().chunks_exact(2).flat_map(both).collect();
+    let first: Vec<f32> = kept.chunks_exact(2).flat_map(|pair| [1.0 - pair[0], 0.0]).collect();
+    let (kept, first) = (op::tensor(kept, (rows, 2))?, op::tensor(first, (rows, 2))?);
+    Ok(((gates * kept)? + first)?)
 }
 
 fn expert_forward(
@@ -71,13 +139,27 @@ fn expert_forward(
     running.linear(expert.down, &x.with(inner), watch)
 }
 
-/// The `top_k` experts of each row, best first; of equal shares the lower number.
-fn chosen(shares: &[f32], experts: usize, top_k: usize) -> Vec<u32> {
-    let mut chosen = Vec::with_capacity(shares.len() / experts.max(1) * top_k);
+/// What an expert makes of rows, whether or not they were routed to it: `[rows, hidden]` to `[rows, hidden]`.
+///
+/// # Errors
+/// Where its weights do not fit: an error of ours.
+pub fn expert_output(weights: &Loaded, of: &Experts, number: usize, x: &Tensor) -> Result<Tensor, Failure> {
+    let expert = &of.experts[number];
+    let up = weights.get(expert.up).apply(x)?;
+    let inner = match expert.gate {
+        Some(gate) => (op::activation(of.activation, &weights.get(gate).apply(x)?)? * &up)?,
+        None => op::activation(of.activation, &up)?,
+    };
+    weights.get(expert.down).apply(&inner)
+}
+
+/// The `top_k` rows of the router for each token, best first; of equal shares the lower number.
+fn chosen(shares: &[f32], routes: usize, top_k: usize) -> Vec<u32> {
+    let mut chosen = Vec::with_capacity(shares.len() / routes.max(1) * top_k);
     let mut order: Vec<u32> = Vec::new();
-    for row in shares.chunks_exact(experts.max(1)) {
+    for row in shares.chunks_exact(routes.max(1)) {
         order.clear();
-        order.extend(0..experts as u32);
+        order.extend(0..routes as u32);
         order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
         chosen.extend_from_slice(&order[..top_k]);
     }
@@ -91,5 +173,31 @@ mod tests {
     #[test]
     fn of_equal_shares_the_lower_number_is_chosen() {
         assert_eq!(chosen(&[0.2, 0.4, 0.4, 0.0, 0.1, 0.3, 0.3, 0.3], 4, 2), [1, 2, 1, 2]);
+    }
+
+    fn row(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// Three tokens with two choices each: both of the second lead to expert 1, which then runs once with the sum of the gates.
+    #[test]
+    fn two_rows_that_lead_to_one_expert_let_it_run_once() {
+        let gates = Tensor::new(&[0.7f32, 0.3, 0.6, 0.4, 0.9, 0.1], &Device::Cpu).unwrap();
+        let chosen = [0, 1, 1, 1, 1, 0];
+        let Turn { of_rows, gates: of_one } = turn(&chosen, 1, 2, &gates).unwrap().unwrap();
+        assert_eq!(of_rows, [0, 1, 2]);
+        assert_eq!(row(&of_one), [0.3, 1.0, 0.9]);
+        let Turn { of_rows, gates: of_none } = turn(&chosen, 0, 2, &gates).unwrap().unwrap();
+        assert_eq!((of_rows, row(&of_none)), (vec![0, 2], vec![0.7, 0.1]));
+        assert!(turn(&chosen, 2, 2, &gates).unwrap().is_none());
+    }
+
+    /// The ratio is 1/4 in the first row, 2/3 in the second.
+    #[test]
+    fn a_small_second_gate_leaves_all_to_the_first() {
+        let gates = Tensor::new(&[[0.8f32, 0.2], [0.6, 0.4]], &Device::Cpu).unwrap();
+        let skipped = without_small_seconds(&gates, 0.5).unwrap();
+        assert_eq!(row(&skipped), [1.0, 0.0, 0.6, 0.4]);
+        assert_eq!(row(&without_small_seconds(&gates, 0.0).unwrap()), row(&gates));
     }
 }

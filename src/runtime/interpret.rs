@@ -93,8 +93,11 @@ impl Running<'_> {
             Op::LayerNorm { site, eps } | Op::RmsNorm { site, eps } => {
                 let weights = self.weights.get(*site);
                 let weight = weights.dense()?;
-                let normed = op::norm(&operands[0].tensor, &weight, weights.bias.as_ref(), *eps)?;
-                let value = operands[0].with(normed);
+                // Narrower than the features, it is of each head by itself.
+                let x = &operands[0].tensor;
+                let heads = x.contiguous()?.reshape(((), weight.elem_count()))?;
+                let normed = op::norm(&heads, &weight, weights.bias.as_ref(), *eps)?;
+                let value = operands[0].with(normed.reshape(x.shape())?);
                 watch.normed(*site, &value)?;
                 value
             }
@@ -107,6 +110,7 @@ impl Running<'_> {
             Op::Experts(of) => experts(self, of, &operands[0], watch)?,
             Op::Add => operands[0].with((&operands[0].tensor + &operands[1].tensor)?),
             Op::Multiply => operands[0].with((&operands[0].tensor * &operands[1].tensor)?),
+            Op::Weigh => operands[0].with(operands[0].tensor.broadcast_mul(&operands[1].tensor)?),
             Op::Scale(factor) => operands[0].with((&operands[0].tensor * *factor)?),
             Op::Token(number) => operands[0].pooled(|range| range.start + number)?,
             Op::Last => operands[0].pooled(|range| range.end - 1)?,
@@ -185,13 +189,7 @@ impl Running<'_> {
         let x = gated.as_ref().unwrap_or(x);
         watch.input(site, x)?;
         let weights = self.weights.get(site);
-        let y = match &weights.matrix {
-            Matrix::Dense(weight) => op::linear(&x.tensor, weight, weights.bias.as_ref())?,
-            Matrix::Factored { left, right } => {
-                op::linear(&op::linear(&x.tensor, right, None)?, left, weights.bias.as_ref())?
-            }
-        };
-        let y = x.with(y);
+        let y = x.with(weights.apply(&x.tensor)?);
         watch.linear(site, &y)?;
         Ok(y)
     }

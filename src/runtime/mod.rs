@@ -15,6 +15,7 @@ mod rows;
 mod watch;
 mod weights;
 
+pub use experts::{Routed, expert_output};
 pub use interpret::{Value, Values};
 pub use loss::{argmax, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::Failure;
+use super::experts::Routed;
 use super::interpret::Value;
 use super::op::{self, Gate};
 use super::rows::Batch;
-use crate::graph::{AxisId, Graph, OpId, SiteId};
+use crate::graph::{AxisId, Experts, Graph, OpId, SiteId};
 
 /// Looks on while a model runs. Rows are real tokens only: there is no padding anywhere.
 pub trait Watch {
@@ -25,6 +26,16 @@ pub trait Watch {
 
     /// The result of any operation.
     fn made(&mut self, _op: OpId, _value: &Value) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What a router chose for some rows.
+    fn routed(&mut self, _of: &Experts, _routed: &Routed<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// What an expert made of the rows that were routed to it, `[rows, hidden]`, and their gates, `[rows]`.
+    fn expert(&mut self, _of: &Experts, _number: usize, _y: &Value, _gates: &Tensor) -> Result<(), Failure> {
         Ok(())
     }
 

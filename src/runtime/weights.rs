@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::Failure;
-use super::op::tensor;
+use super::op::{self, tensor};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Dim, Graph, SiteId, View, Weight};
 use crate::weights::Version;
@@ -142,6 +142,18 @@ fn of_site(graph: &Graph, site: SiteId, find: &impl Fn(&Key) -> Tensor) -> SiteW
 }
 
 impl SiteWeights {
+    /// `[rows, in]` to `[rows, out]`.
+    ///
+    /// # Errors
+    /// Where shapes do not agree: an error of ours.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor, Failure> {
+        let bias = self.bias.as_ref();
+        Ok(match &self.matrix {
+            Matrix::Dense(weight) => op::linear(x, weight, bias)?,
+            Matrix::Factored { left, right } => op::linear(&op::linear(x, right, None)?, left, bias)?,
+        })
+    }
+
     /// The dense matrix.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Numbers without models: element types, masks, ranks, decompositions.
 
+pub mod assignment;
 pub mod block;
 pub mod convert;
 pub mod cut;
@@ -9,6 +10,7 @@ pub mod floor;
 pub mod gather;
 pub mod lamp;
 mod lanes;
+pub mod linkage;
 pub mod mask;
 pub mod norm;
 pub mod obs;

@@ -66,6 +66,31 @@ impl Version {
         self.tensors.retain(|&param, _| graph.params.get(param).is_some());
     }
 
+    /// Experts in groups become one each: the first ones stand for them, with tensors that were made for it. `to` has the group of
+    /// each; groups are numbered by their first members. The router keeps its rows where `routes` says so.
+    pub fn merge_experts(
+        &mut self,
+        axis: AxisId,
+        to: &[usize],
+        routes: bool,
+        made: impl Fn(ParamId) -> Option<Arc<Expr>>,
+    ) {
+        let count = to.iter().max().map_or(0, |last| last + 1);
+        let first = |group| to.iter().position(|other| *other == group).expect("no group is empty");
+        let original = |expert: usize| self.kept.get(&axis).map_or(expert, |kept| kept[expert]);
+        let kept = (0..count).map(first).map(original).collect();
+        self.kept.insert(axis, kept);
+        self.graph.forget_zeros_of_experts(axis);
+        match routes {
+            true => self.graph.share_experts(axis, to),
+            false => self.graph.keep(axis, &(0..count).collect::<Vec<_>>()),
+        }
+        let ids: Vec<ParamId> = self.graph.params.ids().collect();
+        let tensors = std::mem::take(&mut self.tensors);
+        let expr = |id: ParamId| (id, made(id).unwrap_or_else(|| Arc::clone(&tensors[&id])));
+        self.tensors = ids.into_iter().map(expr).collect();
+    }
+
     /// The elements of a stored dim that belong to the kept elements of one of its axes.
     fn elements_kept(&self, dim: &Dim, axis: AxisId, keep: &[usize]) -> Option<Arc<[usize]>> {
         let at = dim.0.iter().position(|&other| other == axis)?;

@@ -1,6 +1,6 @@
 //! Costs against the published figures and formulas.
 
-use tamis::graph::{Graph, Role};
+use tamis::graph::{Between, Graph, Role};
 
 use crate::support::published;
 
@@ -71,4 +71,28 @@ fn a_head_and_a_neuron_cost_what_the_cards_say() {
     assert_eq!(before - without_head, 27_262_976);
     bert.keep(first(&bert, Role::Neurons), &(1..3072).collect::<Vec<_>>());
     assert_eq!(without_head - macs(&bert), 196_608);
+}
+
+/// Of the experts a token meets as many as are chosen; Qwen2-MoE's shared one it always meets. Counted from the model cards' shapes:
+/// all parameters less the experts that are not chosen.
+#[test]
+fn active_parameters_are_those_of_the_cards() {
+    let active = |name: &str| published(name, &[]).active_params().and_then(Between::known);
+    assert_eq!(active("Mixtral-8x7B-v0.1"), Some(12_879_925_248));
+    // 48 layers of 120 idle experts, each three matrices of 2048 x 768.
+    assert_eq!(active("Qwen3-30B-A3B"), Some(30_532_122_624 - 48 * 120 * 3 * 2048 * 768));
+    assert_eq!(active("OLMoE-1B-7B-0924"), Some(6_919_161_856 - 16 * 56 * 3 * 2048 * 1024));
+    assert_eq!(active("Qwen1.5-MoE-A2.7B"), Some(14_315_784_192 - 24 * 56 * 3 * 2048 * 1408));
+    assert_eq!(active("Llama-2-7b-hf"), None);
+}
+
+/// The exact counts of the method cards: Mixtral with six and four experts a layer, Qwen3 with 64.
+#[test]
+fn dropped_experts_leave_what_the_cards_say() {
+    let left = |name: &str, key: &str, experts: usize| {
+        published(name, &[(key, experts.into())]).cost(1).params.known()
+    };
+    assert_eq!(left("Mixtral-8x7B-v0.1", "num_local_experts", 6), Some(35_428_241_408));
+    assert_eq!(left("Mixtral-8x7B-v0.1", "num_local_experts", 4), Some(24_153_690_112));
+    assert_eq!(left("Qwen3-30B-A3B", "num_experts", 64), Some(16_030_316_544));
 }

@@ -46,6 +46,7 @@ LLAMA = dict(
     max_position_embeddings=10,
     num_labels=3,
 )
+SMALL_EXPERTS = dict(num_experts=3, num_experts_per_tok=2, moe_intermediate_size=5)
 TEXT = ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"]
 CHOICE = [*TEXT, "ForMultipleChoice"]
 
@@ -62,6 +63,10 @@ CLASSES = {
     "Llama": (LLAMA, ["Model", "ForCausalLM", *TEXT]),
     "Mistral": (LLAMA, ["ForCausalLM", "ForSequenceClassification"]),
     "Qwen2": (LLAMA, ["Model", "ForCausalLM", "ForTokenClassification"]),
+    "Qwen3": (dict(LLAMA, head_dim=4), ["Model", "ForCausalLM", "ForSequenceClassification"]),
+    "Qwen2Moe": (dict(LLAMA, **SMALL_EXPERTS, shared_expert_intermediate_size=6), ["Model", "ForCausalLM"]),
+    "Qwen3Moe": (dict(LLAMA, **SMALL_EXPERTS, head_dim=4, mlp_only_layers=[0]), ["Model", "ForCausalLM"]),
+    "Olmoe": (dict(LLAMA, num_experts=3, num_experts_per_tok=2), ["Model", "ForCausalLM"]),
     "Mixtral": (dict(LLAMA, num_local_experts=3, num_experts_per_tok=2), ["Model", "ForCausalLM", TEXT[0]]),
 }
 

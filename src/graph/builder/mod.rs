@@ -258,6 +258,15 @@ impl<'h> Builder<'h> {
         self.graph.facts.push(Fact { key: key.into(), formula });
     }
 
+    /// Fields of the config that speak of layers by their numbers.
+    pub fn numbered_layers(&mut self, keys: &[&str]) {
+        let lists = self.graph.axes.iter().filter(|(_, axis)| axis.role == Role::Layers);
+        let layers: Vec<(AxisId, usize)> = lists.map(|(of, axis)| (of, axis.extent.max)).collect();
+        for (key, (of, all)) in keys.iter().flat_map(|key| layers.iter().map(move |it| (key, *it))) {
+            self.fact(key, Formula::Numbers { of, all });
+        }
+    }
+
     // -- parameters
 
     /// Declares a stored tensor and compares it with the header of that name.

@@ -273,6 +273,14 @@ impl Builder<'_> {
         self.push_at_site(Op::RmsNorm { site, eps }, site, &[x], dims)
     }
 
+    /// A norm of each head by itself: `name.weight [head_dim]` for `[tokens, heads head_dim]`.
+    pub fn head_norm(&mut self, node: &str, name: &str, x: Value, head_dim: AxisId, eps: f64) -> Value {
+        let weight = self.param(&format!("{name}.weight"), vec![head_dim.into()]);
+        let site = self.site(node, SiteKind::Norm, View::whole(weight), None);
+        let dims = self.dims(x).to_vec();
+        self.push_at_site(Op::RmsNorm { site, eps }, site, &[x], dims)
+    }
+
     pub fn activation(&mut self, activation: Activation, x: Value) -> Value {
         let dims = self.dims(x).to_vec();
         self.push(Op::Activation(activation), self.node, &[x], dims)
@@ -296,6 +304,12 @@ impl Builder<'_> {
 
     pub fn multiply(&mut self, left: Value, right: Value) -> Value {
         self.join(Op::Multiply, left, right)
+    }
+
+    /// Every row of `x` times its number in `weights [tokens, 1]`.
+    pub fn weigh(&mut self, x: Value, weights: Value) -> Value {
+        let dims = self.dims(x).to_vec();
+        self.push(Op::Weigh, self.node, &[x, weights], dims)
     }
 
     pub fn scale(&mut self, factor: f64, x: Value) -> Value {

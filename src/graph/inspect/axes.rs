@@ -44,7 +44,11 @@ fn said(graph: &Graph, axis: AxisId) -> String {
         Formula::Product(axes) if axes.contains(&axis) => Some(format!("{key} = {}", names(axes))),
         Formula::Quotient { numerator, of } if *of == axis => Some(format!("{numerator} / {key}")),
         Formula::Multiple { of, times } if *of == axis => Some(format!("{key} x {}", names(&[*times]))),
-        Formula::Product(_) | Formula::Multiple { .. } | Formula::Quotient { .. } | Formula::Each(_) => None,
+        Formula::Product(_)
+        | Formula::Multiple { .. }
+        | Formula::Quotient { .. }
+        | Formula::Each(_)
+        | Formula::Numbers { .. } => None,
     };
     let said = graph.facts.iter().filter_map(text).min_by_key(String::len);
     said.or(graph.axes[axis].key.clone()).unwrap_or_default()

@@ -33,6 +33,7 @@ impl Graph {
             "batch": batch,
             "tokens": self.text_tokens().map(|axis| number(self.extent(axis).into())),
             "params": number(params),
+            "active_params": self.active_params().map(number),
             "macs": number(macs),
             "flops": number(cost.flops()),
             "bytes": number(bytes),

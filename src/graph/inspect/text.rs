@@ -24,6 +24,8 @@ fn summary(graph: &Graph, batch: u64) -> String {
     let cost = graph.cost(batch);
     let Cost { params, macs, bytes, .. } = cost;
     let bytes = numbers::bytes_range(bytes.min, bytes.max, Scale::of(bytes.max));
+    let active =
+        graph.active_params().map(|active| format!(" ({} active)", count(active))).unwrap_or_default();
     let mut input: Vec<String> = Vec::new();
     if batch > 1 {
         input.push(format!("{batch} x"));
@@ -33,7 +35,7 @@ fn summary(graph: &Graph, batch: u64) -> String {
         None => input.push(format!("a picture of {}", sides(graph))),
     }
     format!(
-        "{}: {} params, {bytes}; {} MACs, {} FLOPs for {}",
+        "{}: {} params{active}, {bytes}; {} MACs, {} FLOPs for {}",
         graph.family,
         count(params),
         count(macs),

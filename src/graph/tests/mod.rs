@@ -3,6 +3,7 @@
 mod build;
 mod change;
 mod cost;
+mod expert_routes;
 mod export;
 mod layout;
 
@@ -77,7 +78,10 @@ fn mixture(stored: Stored) -> Graph {
             Stored::Fused => fused(m, axis, hidden.into()),
         };
         let activation = Activation::Silu;
-        let fed = m.experts(Experts { axis, router, experts, top_k: 2, renormalize: true, activation }, x);
+        let (routes, skip_below) = (None, None);
+        let fed =
+            Experts { axis, router, routes, experts, top_k: 2, renormalize: true, activation, skip_below };
+        let fed = m.experts(fed, x);
         m.add(x, fed)
     });
     m.output("hidden", x);

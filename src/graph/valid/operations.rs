@@ -51,7 +51,7 @@ impl Graph {
                 rows(x) == rows(value) && x.last() == Some(&ins) && value.last() == Some(&out)
             }
             (Op::LayerNorm { site, .. } | Op::RmsNorm { site, .. }, [x]) => {
-                same(x) && value.last() == Some(&self.site_dims(*site).0)
+                same(x) && value.last().is_some_and(|features| normed(features, &self.site_dims(*site).0))
             }
             (Op::LayerScale(site), [x]) => same(x) && value.last() == Some(&self.site_dims(*site).0),
             (Op::Activation(_) | Op::Scale(_) | Op::Output(_), [x]) => same(x),
@@ -60,6 +60,10 @@ impl Graph {
             }
             (Op::Experts(experts), [x]) => same(x) && x.last().is_some_and(|x| self.fit_experts(experts, x)),
             (Op::Add | Op::Multiply, [left, right]) => same(left) && same(right),
+            (Op::Weigh, [x, weights]) => {
+                let one = weights.last().is_some_and(|dim| self.dim_extent(dim) == 1);
+                same(x) && one && rows(x) == rows(weights)
+            }
             (Op::Token(number), [x]) => {
                 let there = x.first().is_some_and(|tokens| *number < self.dim_extent(tokens));
                 there && x.len() == 2 && value == &x[1..]
@@ -81,14 +85,25 @@ impl Graph {
     fn fit_experts(&self, experts: &Experts, features: &Dim) -> bool {
         let count = experts.experts.len();
         let counted = self.axes.get(experts.axis).is_some_and(|axis| axis.extent.max == count);
-        let router = self.site_dims(experts.router) == (experts.axis.into(), features.clone());
+        let router = self.site_dims(experts.router) == (experts.routes_axis().into(), features.clone());
+        let routes = experts.routes.as_ref().map_or(count, |routes| routes.to.len());
+        let lead = experts.routes.as_ref().is_none_or(|routes| {
+            let counted = self.axes.get(routes.axis).is_some_and(|axis| axis.extent.max == routes.to.len());
+            counted && routes.to.iter().all(|&expert| expert < count)
+        });
+        let skips = experts.skip_below.is_none_or(|share| experts.top_k == 2 && (0.0..=1.0).contains(&share));
         let each = experts.experts.iter().all(|expert| {
             let (inner, ins) = self.site_dims(expert.up);
             let gate = expert.gate.is_none_or(|gate| self.site_dims(gate) == (inner.clone(), ins.clone()));
             gate && ins == *features && self.site_dims(expert.down) == (features.clone(), inner)
         });
-        counted && router && each && (1..=count).contains(&experts.top_k)
+        counted && router && lead && skips && each && (1..=routes).contains(&experts.top_k)
     }
+}
+
+/// A norm is of all features, or of each head's.
+fn normed(features: &Dim, weight: &Dim) -> bool {
+    features == weight || !weight.0.is_empty() && features.0.ends_with(&weight.0)
 }
 
 fn rows(dims: &[Dim]) -> &[Dim] {

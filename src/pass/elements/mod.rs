@@ -4,11 +4,13 @@
 //! together. A choice is made for each axis alone, for all axes together, or under a bound on the model's cost.
 
 mod choose;
+mod experts;
 mod keep;
 mod knapsack;
 mod score;
 
 pub use choose::{Choice, ChooseElements, Limits};
+pub use experts::{least, refuse_merged};
 pub use keep::{KeepElements, Stay};
 pub use knapsack::cost_with;
 pub use score::{ScoreElements, everything};
