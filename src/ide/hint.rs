@@ -2,8 +2,8 @@
 
 use super::Analysis;
 use crate::check::Seen;
-use crate::diagnostic::numbers::{Scale, bytes_range, count_range};
 use crate::graph::{Between, Cost};
+use crate::pass::CostMeasure;
 use crate::plan;
 
 /// A text to show behind an offset.
@@ -65,18 +65,16 @@ fn model_end(analysis: &Analysis) -> Option<usize> {
 
 /// `22.7 M params (-12 %), 1.43 G MACs (-30 %), 90.9 MB (-12 %)`; without an input no changes.
 fn costs(cost: &Cost, input: Option<&Cost>) -> String {
-    let change =
-        |of: fn(&Cost) -> Between| input.map(|input| change(of(cost), of(input))).unwrap_or_default();
-    let count = |number: Between| count_range(number.min, number.max, Scale::of(number.max));
-    let bytes = bytes_range(cost.bytes.min, cost.bytes.max, Scale::of(cost.bytes.max));
-    format!(
-        "{} params{}, {} MACs{}, {bytes}{}",
-        count(cost.params),
-        change(|cost| cost.params),
-        count(cost.macs),
-        change(|cost| cost.macs),
-        change(|cost| cost.bytes),
-    )
+    let one = |measure: CostMeasure| {
+        let now = measure.of(cost);
+        let change = input.map(|input| change(now, measure.of(input))).unwrap_or_default();
+        let unit = match measure {
+            CostMeasure::Bytes | CostMeasure::Latency => String::new(),
+            _ => format!(" {}", measure.title()),
+        };
+        format!("{}{unit}{change}", measure.show_range(now, now.max))
+    };
+    CostMeasure::columns(cost.nanoseconds.max > 0).map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// ` (-40 %)`, ` (-40 to -12 %)`; nothing where nothing changed.
@@ -105,5 +103,6 @@ fn hull(left: Cost, right: Cost) -> Cost {
         macs: both(left.macs, right.macs),
         bytes: both(left.bytes, right.bytes),
         activation_bytes: both(left.activation_bytes, right.activation_bytes),
+        nanoseconds: both(left.nanoseconds, right.nanoseconds),
     }
 }

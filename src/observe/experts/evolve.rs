@@ -8,7 +8,7 @@ use super::super::{axes, scored};
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::Graph;
 use crate::pass::elements::everything;
-use crate::pass::{Context, Data, Finding, Work, WorkKind};
+use crate::pass::{Context, Data, Finding, Kept, Work, WorkKind};
 use crate::tensor::random::Stream;
 
 /// How sets are bred.
@@ -82,7 +82,8 @@ impl Work for EvolveSets {
             Ok(scored(&Context { version: &version, ..*at }, &self.data)?.mean_loss())
         };
         let chance = Chance::new(self.breeding.seed);
-        evolve(&all, &self.keep, self.breeding, chance, loss).map(Finding::Kept)
+        let stay = evolve(&all, &self.keep, self.breeding, chance, loss)?;
+        Ok(Finding::Kept(Kept { stay, ..Kept::default() }))
     }
 }
 
