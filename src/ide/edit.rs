@@ -32,7 +32,7 @@ pub fn format(analysis: &Analysis) -> Vec<Edit> {
     edits(text, &syntax::format_parsed(text, &analysis.examined.recipe))
 }
 
-/// The edits of [`format`] that touch a part of the text.
+/// The edits of [`format()`] that touch a part of the text.
 pub fn format_range(analysis: &Analysis, start: usize, end: usize) -> Vec<Edit> {
     let touches = |edit: &Edit| edit.start <= end && start <= edit.end;
     format(analysis).into_iter().filter(touches).collect()
