@@ -44,7 +44,7 @@ fn a_measured_table_bounds_latency() {
 #[test]
 fn times_in_proportion_to_macs_choose_as_macs_do() {
     let place = Place::new();
-    place.write("times.json", &serde_json::to_string(&in_proportion()).expect("plain data"));
+    place.write("times.json", serde_json::to_string(&in_proportion()).expect("plain data"));
     let [by_time, by_macs] = ["latency", "macs"].map(|cost| reported(&place, &recipe(cost)));
     assert_eq!(by_time["before"]["nanoseconds"], by_time["before"]["macs"]);
     assert!(by_time["after"]["macs"].as_u64() < by_time["before"]["macs"].as_u64());
