@@ -75,7 +75,7 @@ fn classifiers() -> Vec<Case<'static>> {
         ("magnitude", "magnitude"),
         ("Taylor", "taylor(train)"),
         ("Fisher", "fisher(train)"),
-        ("OPTIN", "optin(train, samples: 32)"),
+        ("OPTIN", "optin(train, samples: 8, rows: 256)"),
     ];
     let mut cases = Vec::new();
     for (model, data) in [("tests/models/bert-eras", texts), ("tests/models/vit-fashion", pictures)] {
