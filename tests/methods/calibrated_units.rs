@@ -98,8 +98,8 @@ fn probes_estimate_what_absences_show() {
         let graph = &trained.model.graph;
         let paths: Vec<String> =
             (0..graph.blocks.len()).map(|layer| format!("layers[{layer}].mlp.neurons")).collect();
-        let exact = trained.scores("optin(calib, samples: 2, rows: 32)", &paths);
-        let about = trained.scores("optin(calib, samples: 2, rows: 32, probes: 400)", &paths);
+        let exact = trained.scores("optin(calib, samples: 2, rows: 32, kl_weight: 0)", &paths);
+        let about = trained.scores("optin(calib, samples: 2, rows: 32, kl_weight: 0, probes: 400)", &paths);
         for path in &paths {
             let [exact, about] = [&exact[path], &about[path]];
             let sums = [exact, about].map(|scores| scores.iter().sum::<f64>());
