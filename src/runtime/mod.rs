@@ -17,7 +17,7 @@ mod weights;
 
 pub use experts::{Routed, expert_output};
 pub use interpret::{Value, Values};
-pub use loss::{argmax, log_sum_exp};
+pub use loss::{argmax, divergence, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};
 pub use rows::{Batch, Inputs, Rows, batches};
 pub use watch::{Blind, Gates, Watch, readers};

@@ -6,7 +6,7 @@ use super::Change;
 use crate::graph::{Graph, Op, OpId, SiteId};
 use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
 use crate::runtime::op::Host;
-use crate::runtime::{Batch, Failure, Gates, Loaded, Model, Value, Values, Watch, log_sum_exp};
+use crate::runtime::{Batch, Failure, Gates, Loaded, Model, Value, Values, Watch, divergence};
 
 /// What softens the probabilities that are compared.
 pub(super) const TEMPERATURE: f64 = 4.0;
@@ -180,16 +180,7 @@ impl Compared {
 fn softened(p: &[f32], q: &[f32], width: usize) -> f64 {
     let rows = p.chunks_exact(width).zip(q.chunks_exact(width));
     let count = p.len() / width.max(1);
-    let of_row = |(p, q): (&[f32], &[f32])| {
-        let soft = |row: &[f32]| -> Vec<f32> { row.iter().map(|it| it / TEMPERATURE as f32).collect() };
-        let (p, q) = (soft(p), soft(q));
-        let (of_p, of_q) = (log_sum_exp(&p), log_sum_exp(&q));
-        let term = |(p, q): (&f32, &f32)| {
-            let (p, q) = (f64::from(*p) - of_p, f64::from(*q) - of_q);
-            p.exp() * (p - q)
-        };
-        p.iter().zip(&q).map(term).sum::<f64>().max(0.0)
-    };
+    let of_row = |(p, q)| divergence(p, q, TEMPERATURE);
     TEMPERATURE.powi(2) * rows.map(of_row).sum::<f64>() / count.max(1) as f64
 }
 
