@@ -21,7 +21,7 @@ pub struct Routed<'a> {
     pub x: &'a Value,
     /// `[rows, routes]`
     pub logits: &'a Tensor,
-    /// The experts of each row, best first: `top_k` a row, [`NOBODY`] among them.
+    /// The experts of each row, best first: `top_k` a row, `NOBODY` among them.
     pub chosen: &'a [usize],
     /// Their gates, in the same order.
     pub gates: &'a Tensor,
