@@ -81,13 +81,15 @@ impl Finishing<'_> {
     }
 }
 
-/// The recipe, and the files that it uses where they lie below it. Others are known by their digest.
+/// The recipe, and the files that it uses where they lie below it: recipes and tables of times, whose names no file of a model has.
+/// Others are known by their digest.
 fn put_recipe(written: &Written, recipe: &RecipeText) -> Result<(), Diagnostic> {
     use std::path::{Component, Path};
     written.put("recipe.tamis", recipe.text.as_bytes())?;
     for (path, text) in &recipe.used {
         let is_below = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-        if is_below && path.ends_with(".tamis") && path != "recipe.tamis" {
+        let is_ours = path.ends_with(".tamis") || path.ends_with("times.json");
+        if is_below && is_ours && path != "recipe.tamis" {
             written.put(path, text.as_bytes())?;
         }
     }

@@ -35,6 +35,9 @@ fn a_measured_table_bounds_latency() {
     let reached = time("after") / time("before");
     // How near it comes depends on what a head takes here and now.
     assert!(reached <= 0.6 && reached > 0.3, "{reached}");
+    // The output has the table, and can be made again.
+    let again = place.tamis("verify out --rerun");
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
     // The same table gives the same bytes, however fast the machine is now.
     let digest = |report: &serde_json::Value| report["steps"][0]["kept"].to_string();
     assert_eq!(digest(&report), digest(&reported(&place, &recipe("latency"))));
