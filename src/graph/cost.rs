@@ -81,6 +81,7 @@ impl Graph {
                 costs[node.index()].nanoseconds += time;
             }
             let made = &self.ops[op];
+            costs[made.node.index()].nanoseconds += self.rest_nanoseconds(op, batch);
             costs[made.node.index()].activation_bytes += self.product(&made.value) * 4 * batch;
         }
         for node in self.tree.below(self.tree.root()).into_iter().rev() {

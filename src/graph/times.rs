@@ -3,7 +3,7 @@
 //! Products and attention are grids of measured points between which times are interpolated; what lies below the smallest point
 //! takes as long as that one (a call costs something, however small), and what lies above the largest grows as the last stretch
 //! does. All other operations together are a time for each byte that they make. Tables of this kind stand in for a machine in
-//! Kwon et al. (2022, arXiv:2204.09656, section 4.2) and in NViT (arXiv:2110.04869, section 3.2).
+//! Kwon et al. (2022, arXiv:2204.09656) and in NViT (arXiv:2110.04869).
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -128,16 +128,20 @@ impl Graph {
         self.times = Some(Shared::new(times));
     }
 
-    /// Nanoseconds of an operation for a batch, where they belong. None without a table.
+    /// Nanoseconds of what an operation takes beside its products and attention, for a batch; 0 without a table.
+    pub(super) fn rest_nanoseconds(&self, op: OpId, batch: u64) -> Between {
+        let Some(times) = &self.times else { return Between::default() };
+        let bytes = self.product(&self.ops[op].value) * 4 * batch;
+        bytes.map(|bytes| (bytes as f64 * times.rest).round() as u64)
+    }
+
+    /// Nanoseconds of an operation's products and attention for a batch, where they belong; none without a table.
     pub(super) fn nanoseconds_by_node(&self, op: OpId, batch: u64) -> Vec<(NodeId, Between)> {
         let Some(times) = &self.times else { return Vec::new() };
         let made = &self.ops[op];
         let share = batch as f64 / times.batch as f64;
         let scaled = |time: Between| time.map(|time| (time as f64 * share).round() as u64);
-        let bytes = self.product(&made.value) * 4 * times.batch;
-        let rest = bytes.map(|bytes| (bytes as f64 * times.rest).round() as u64);
-        let mut found = vec![(made.node, scaled(rest))];
-        for (node, site) in self.timed(op) {
+        let time = |(node, site): (NodeId, Option<SiteId>)| {
             let time = match (site, &made.op) {
                 (Some(site), Op::Experts(experts)) if site != experts.router => {
                     self.shared(self.product_time(times, node, site), experts)
@@ -145,9 +149,9 @@ impl Graph {
                 (Some(site), _) => self.product_time(times, node, site),
                 (None, _) => self.attention_time(times, op),
             };
-            found.push((node, scaled(time)));
-        }
-        found
+            (node, scaled(time))
+        };
+        self.timed(op).into_iter().map(time).collect()
     }
 
     /// What of an operation has a time of its own: products by their sites, and attention.
@@ -179,8 +183,7 @@ impl Graph {
     pub fn times_by_place(&self, batch: u64) -> BTreeMap<String, (usize, u64)> {
         let mut found: BTreeMap<String, (usize, u64)> = BTreeMap::new();
         for op in self.ops.node_indices() {
-            // The first is what the operation makes, which is a part of the rest.
-            for (node, time) in self.nanoseconds_by_node(op, batch).into_iter().skip(1) {
+            for (node, time) in self.nanoseconds_by_node(op, batch) {
                 let (count, sum) = found.entry(self.place_of_all(node)).or_default();
                 (*count, *sum) = (*count + 1, *sum + time.max);
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{blank, run_once};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, Grid, Op, OpId, SiteId, Times};
+use crate::graph::{Graph, Grid, OpId, SiteId, Times};
 use crate::pass::Progress;
 use crate::runtime::op::{linear, tensor};
 use crate::runtime::{Batch, Blind, Failure, Gates, Loaded, Model, Rows, Value, Values};
@@ -100,7 +100,7 @@ impl Timing<'_> {
     }
 
     fn product(&self, [rows, inputs, outputs]: [usize; 3]) -> Result<Grid, Failure> {
-        let (inputs, outputs) = (points(inputs, 1), points(outputs, 1));
+        let (inputs, outputs) = (points(inputs), points(outputs));
         let time = |ins: usize, outs: usize| -> Result<f64, Failure> {
             let x = tensor(vec![0.5; rows * ins], (rows, ins))?;
             let weight = tensor(vec![0.25; outs * ins], (outs, ins))?;
@@ -128,7 +128,7 @@ impl Timing<'_> {
             value[..value.len() - 1].iter().map(|dim| graph.dim_extent(dim)).product()
         };
         let rows = Rows::of(std::iter::repeat_n(positions, self.batch.samples()));
-        let heads = points(kv_heads, 1);
+        let heads = points(kv_heads);
         let time = |heads: &usize| -> Result<f64, Failure> {
             let mut values = Values::new();
             for (&operand, width) in operands.iter().zip(&widths) {
@@ -162,7 +162,6 @@ impl Timing<'_> {
 
     /// Seconds of a whole pass.
     fn whole(&self) -> Result<f64, Failure> {
-        debug_assert!(self.graph().ops.node_weights().any(|node| matches!(node.op, Op::Output(_))));
         Ok(self.nanoseconds(|| run_once(&self.model, &self.weights, &self.batch))? / 1e9)
     }
 
@@ -180,10 +179,10 @@ impl Timing<'_> {
     }
 }
 
-/// Some shares of an extent, each once, at least `least`.
-fn points(extent: usize, least: usize) -> Vec<usize> {
+/// Some shares of an extent, each once.
+fn points(extent: usize) -> Vec<usize> {
     let mut points: Vec<usize> =
-        EIGHTHS.iter().map(|eighths| (extent * eighths).div_ceil(8).max(least)).collect();
+        EIGHTHS.iter().map(|eighths| (extent * eighths).div_ceil(8).max(1)).collect();
     points.dedup();
     points
 }
