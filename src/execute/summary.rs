@@ -8,8 +8,8 @@ use super::write::Written;
 use crate::graph::{Between, Costs, Graph, NodeId, ParamId, Role, SiteId};
 use crate::plan::{Does, Plan, Saving, Step as PlannedStep};
 use crate::provenance::{
-    At, Cost, Expectation, Input, InputFile, Layer, LoadsIn, Measured, Note, PlannedCost, Provenance, Recipe,
-    SCHEMA, Step, Tensor, Tool, Totals, Width,
+    At, Cost, Expectation, Input, InputFile, Layer, LoadsIn, Measured, Note, Provenance, Recipe, SCHEMA,
+    Step, Tensor, Tool, Totals, Width,
 };
 
 /// The whole story of an output. `zeros` are of the input's tensors, by name.
@@ -94,7 +94,7 @@ fn step(planned: &PlannedStep, records: &[&Record], output: &Graph, before: Cost
         text: planned.text.clone(),
         before,
         after,
-        planned: PlannedCost {
+        planned: Cost {
             params: planned.after.params,
             macs: planned.after.macs,
             flops: planned.after.flops(),

@@ -97,23 +97,27 @@ pub struct At {
     pub batch: u64,
 }
 
-/// What a model costs, counted on its graph.
+/// What a model costs, counted on its graph: numbers, or the bounds that shapes alone tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Cost {
+#[serde(bound(
+    serialize = "T: Serialize + Default + PartialEq",
+    deserialize = "T: Deserialize<'de> + Default"
+))]
+pub struct Cost<T = u64> {
     /// Stored weights; a tied one counts once.
-    pub params: u64,
-    pub macs: u64,
+    pub params: T,
+    pub macs: T,
     /// Twice the MACs.
-    pub flops: u64,
+    pub flops: T,
     /// Bytes of the stored weights.
-    pub bytes: u64,
+    pub bytes: T,
     /// How long a forward pass takes by the table of times that the recipe names; 0 where it names none.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub nanoseconds: u64,
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub nanoseconds: T,
 }
 
-impl Cost {
-    pub fn of(&self, measure: CostMeasure) -> u64 {
+impl<T: Copy> Cost<T> {
+    pub fn of(&self, measure: CostMeasure) -> T {
         match measure {
             CostMeasure::Params => self.params,
             CostMeasure::Macs => self.macs,
@@ -124,8 +128,8 @@ impl Cost {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+fn is_nothing<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// What a model costs, and how many of its weights are zero.
@@ -147,8 +151,8 @@ pub struct Step {
     pub text: String,
     pub before: Cost,
     pub after: Cost,
-    /// What was known of `after` before any weight was read.
-    pub planned: PlannedCost,
+    /// What was known of `after` before any weight was read: bounds, while it depends on weights which elements stay.
+    pub planned: Cost<Between>,
     /// The cost that the step promised not to exceed.
     pub budget: Option<CostBound>,
     /// Axes that lost elements.
@@ -162,33 +166,6 @@ pub struct Step {
     pub sparsified: Vec<Sparsified>,
     /// Tensors whose type the step changed: for each new type how many.
     pub cast: BTreeMap<DType, usize>,
-}
-
-/// A cost as shapes alone tell it: bounds, while it depends on weights which elements stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct PlannedCost {
-    pub params: Between,
-    pub macs: Between,
-    pub flops: Between,
-    pub bytes: Between,
-    #[serde(default, skip_serializing_if = "is_nothing")]
-    pub nanoseconds: Between,
-}
-
-impl PlannedCost {
-    pub fn of(&self, measure: CostMeasure) -> Between {
-        match measure {
-            CostMeasure::Params => self.params,
-            CostMeasure::Macs => self.macs,
-            CostMeasure::Flops => self.flops,
-            CostMeasure::Bytes => self.bytes,
-            CostMeasure::Latency => self.nanoseconds,
-        }
-    }
-}
-
-fn is_nothing(range: &Between) -> bool {
-    *range == Between::default()
 }
 
 /// Which elements of an axis stayed.
