@@ -4,7 +4,8 @@
     python sarif.py sarif-schema-2.1.0.json log.sarif
 
 The schema is the one that OASIS publishes beside the standard (`sarif-schema-2.1.0.json`); `jsonschema` reads it. CI has neither:
-`tests/cli/editor.rs` holds a log to what the schema asks of the parts that tamis writes.
+`tests/cli/editor.rs` holds a log to what the schema asks of the parts that tamis writes. The tests of the VS Code extension hold
+one to the schema as this does, with node (`editors/vscode/test/sarif.test.mjs`).
 """
 
 import json

@@ -21,7 +21,10 @@ interface Status {
   model: string | null;
   family: string | null;
   before: Cost | null;
+  /** At most this much, where scores decide how much stays. */
   after: Cost | null;
+  /** At least this much; the same as `after` where nothing is open, and where the server does not tell. */
+  least?: Cost | null;
   errors: number;
 }
 
@@ -89,10 +92,13 @@ async function start(item: vscode.StatusBarItem): Promise<void> {
   } catch (error) {
     client = undefined;
     const path = settings.get<string>("path", "tamis");
-    const choice = await vscode.window.showErrorMessage(`tamis: cannot start \`${path} lsp\`: ${error}`, "Set the path");
-    if (choice) {
-      await vscode.commands.executeCommand("workbench.action.openSettings", "tamis.path");
-    }
+    // Nobody waits for the answer: the extension is active all the same, and a new path starts the server.
+    const message = `tamis: cannot start \`${path} lsp\`: ${error instanceof Error ? error.message : error}`;
+    void vscode.window.showErrorMessage(message, "Set the path").then((choice) => {
+      if (choice) {
+        void vscode.commands.executeCommand("workbench.action.openSettings", "tamis.path");
+      }
+    });
   }
 }
 
@@ -123,25 +129,33 @@ function showStatus(item: vscode.StatusBarItem): void {
   } else {
     const name = status.model.split("/").pop();
     const icon = status.errors > 0 ? "$(error)" : "$(layers)";
-    const change = Math.round((status.after.params / status.before.params - 1) * 100);
-    item.text = `${icon} ${name}: ${short(status.after.params)} params${change ? ` (${change} %)` : ""}`;
-    const row = (what: string, before: number, after: number, unit = "") =>
-      `| ${what} | ${short(before)}${unit} | ${short(after)}${unit} |`;
+    const { before, after } = status;
+    const least = status.least ?? after;
+    const changes = [least, after].map((cost) => Math.round((cost.params / before.params - 1) * 100));
+    const change = changes[0] === changes[1] ? `${changes[1]} %` : `${changes[0]} to ${changes[1]} %`;
+    item.text = `${icon} ${name}: ${span(least.params, after.params)} params${change === "0 %" ? "" : ` (${change})`}`;
+    const row = (what: string, cost: keyof Cost, unit = "") =>
+      `| ${what} | ${short(before[cost])}${unit} | ${span(least[cost], after[cost])}${unit} |`;
     item.tooltip = new vscode.MarkdownString(
       [
         `**${status.family}** ${status.model}`,
         "",
         "| | before | after |",
         "|---|---:|---:|",
-        row("params", status.before.params, status.after.params),
-        row("MACs", status.before.macs, status.after.macs),
-        row("bytes", status.before.bytes, status.after.bytes, "B"),
+        row("params", "params"),
+        row("MACs", "macs"),
+        row("bytes", "bytes", "B"),
         "",
         "Click for the plan.",
       ].join("\n"),
     );
   }
   item.show();
+}
+
+/** A cost, or between which two it lies. */
+function span(least: number, most: number): string {
+  return short(least) === short(most) ? short(most) : `${short(least)} to ${short(most)}`;
 }
 
 function short(count: number): string {
@@ -154,7 +168,11 @@ function short(count: number): string {
 async function showPlan(plans: Plans, given?: string): Promise<void> {
   const document = vscode.window.activeTextEditor?.document;
   const uri = given ?? (document && client?.code2ProtocolConverter.asUri(document.uri));
-  if (!uri || !client) {
+  if (!client) {
+    void vscode.window.showWarningMessage("tamis: the language server does not run. The setting `tamis.path` is the program.");
+    return;
+  }
+  if (!uri) {
     return;
   }
   const plan = await client.sendRequest(ExecuteCommandRequest.type, { command: "tamis.plan", arguments: [uri] });

@@ -2,7 +2,6 @@
 (text) @string
 (escape) @string.escape
 (interpolation (identifier) @variable)
-(interpolation ["{" "}"] @punctuation.special)
 (number) @number
 (boolean) @boolean
 (unit) @type.builtin
@@ -22,6 +21,9 @@
 
 (reference name: (identifier) @variable)
 (reference name: (identifier) @function.call (arguments))
+(clause word: "by" value: (reference name: (identifier) @function.call))
+(measured (reference name: (identifier) @function.call))
+(expect of: (identifier) @variable)
 (key) @variable.parameter
 (child (identifier) @property)
 (alternatives (identifier) @property)
@@ -31,3 +33,5 @@
 (comparison) @operator
 ["(" ")" "[" "]" "{" "}"] @punctuation.bracket
 ["," "." ":"] @punctuation.delimiter
+; Behind the brackets, as of two patterns the last one counts.
+(interpolation ["{" "}"] @punctuation.special)
