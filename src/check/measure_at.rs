@@ -17,8 +17,16 @@ impl Checker<'_> {
     /// Holds for the whole recipe, wherever it stands.
     pub(super) fn find_measure_at(&mut self, recipe: &ast::Recipe, source: SourceId) {
         self.at = Some(MeasuredAt { tokens: DEFAULT_TOKENS, batch: 1 });
+        let mut first: Option<Span> = None;
         for statement in &recipe.statements {
             let ast::StatementKind::MeasureAt { at: record } = &statement.kind else { continue };
+            if let Some(first) = first {
+                let message = "a second `measure at`: it holds for the whole recipe";
+                let diagnostic = Diagnostic::at(&codes::MISPLACED_STATEMENT, statement.span, message);
+                self.report(diagnostic.label(first, "the first"));
+                continue;
+            }
+            first = Some(statement.span);
             for field in &record.fields {
                 let Some(value) = self.evaluate(&field.value) else { continue };
                 self.measure_at(&field.name, &value, source);

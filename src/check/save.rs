@@ -1,6 +1,6 @@
 //! `save`: where to, in what form, and whether the architecture's own config can say the result.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::{Checker, Item, State, TypedSave};
 use crate::choice;
@@ -89,8 +89,21 @@ impl Checker<'_> {
             self.report(Diagnostic::at(&codes::OUT_OF_RANGE, span, "a directory to save to is needed"));
             return None;
         }
-        if let Some((_, first)) = self.saves.iter().find(|(other, _)| *other == written) {
-            let message = format!("`{}` is saved to already", written.display());
+        let here = plain(&written);
+        let meets = |(other, _): &&(PathBuf, Span)| {
+            let other = plain(other);
+            here.starts_with(&other) || other.starts_with(&here)
+        };
+        if let Some((other, first)) = self.saves.iter().find(meets) {
+            let message = match plain(other) {
+                other if other == here => format!("`{}` is saved to already", written.display()),
+                other if here.starts_with(&other) => {
+                    format!("`{}` lies in `{}`, which is an output too", written.display(), other.display())
+                }
+                other => {
+                    format!("`{}` holds `{}`, which is an output too", written.display(), other.display())
+                }
+            };
             let diagnostic = Diagnostic::at(&codes::DUPLICATE_SAVE, span, message);
             let diagnostic = if *first == span {
                 diagnostic.help("put the sweep's variable into the name: `\"out/{r}\"`")
@@ -160,4 +173,9 @@ fn saves_of(body: &mut [Item]) -> Vec<&mut TypedSave> {
         }
     }
     saves
+}
+
+/// A path without `.` and doubled slashes.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }

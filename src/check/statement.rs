@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::names::Defined;
 use super::{Branch, Checker, Item, Seen, State, Typed, TypedModel};
-use crate::diagnostic::{Diagnostic, codes};
+use crate::diagnostic::{Diagnostic, Fix, codes};
 use crate::pass::{Argument, Data, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
@@ -47,6 +47,7 @@ impl Checker<'_> {
             self.scope.use_all();
         }
         self.scope.leave(0, &mut self.diagnostics);
+        self.offer_removal(recipe);
         let end = Span::new(recipe.span.source, recipe.span.end, recipe.span.end);
         let has_model =
             |statement: &ast::Statement| matches!(statement.kind, ast::StatementKind::Model { .. });
@@ -62,6 +63,21 @@ impl Checker<'_> {
             };
             let diagnostic = Diagnostic::at(&codes::MISSING_SAVE, end, message);
             self.report(diagnostic.help("end with `save \"DIR\"`").fix(end, out));
+        }
+    }
+
+    /// A statement whose name nobody uses can go, with its line.
+    fn offer_removal(&mut self, recipe: &ast::Recipe) {
+        let unused = self.diagnostics.iter_mut().filter(|told| std::ptr::eq(told.code, &codes::UNUSED));
+        for told in unused.filter(|told| told.fix.is_none()) {
+            let Some(name) = told.place.as_ref().map(|place| place.span) else { continue };
+            let defines = |it: &&ast::Statement| it.span.start <= name.start && name.end <= it.span.end;
+            let Some(statement) = recipe.statements.iter().find(defines) else { continue };
+            let mut span = statement.span;
+            let behind = &self.sources.get(span.source).text()[span.end..];
+            span.end += behind.len() - behind.trim_start_matches([' ', '\t']).len();
+            span.end += usize::from(behind.trim_start_matches([' ', '\t']).starts_with('\n'));
+            told.fix = Some(Fix { span, replacement: String::new() });
         }
     }
 
@@ -256,6 +272,10 @@ impl Checker<'_> {
             self.report(Diagnostic::at(&codes::WRONG_TYPE, values.span, message).help("write `[30%, 50%]`"));
             return None;
         };
+        if values.is_empty() {
+            let message = "this sweep has no values, and does nothing";
+            self.report(Diagnostic::at(&codes::NO_EFFECT, name.span, message));
+        }
         let mut branches = Vec::new();
         for (number, value) in values.into_iter().enumerate() {
             let text = self.sources.text(value.span).to_string();

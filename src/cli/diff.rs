@@ -129,7 +129,7 @@ fn change(a: u64, b: u64) -> String {
     }
 }
 
-/// A line an axis; those of all layers are one: `layers[*].mlp.neurons  1536 -> 536..=880 in 30 places`.
+/// A line an axis; those of all layers are one: `layers[*].mlp.neurons  1536 -> 536 to 880 in 30 places`.
 fn axes(changes: &[AxisChange]) -> Vec<[String; 2]> {
     let mut groups: Vec<(String, Vec<&AxisChange>)> = Vec::new();
     for change in changes {
@@ -146,7 +146,7 @@ fn axes(changes: &[AxisChange]) -> Vec<[String; 2]> {
     let range = |group: &[&AxisChange], side: usize| {
         let extents = || group.iter().filter_map(|change| change.extents[side]);
         match (extents().min(), extents().max()) {
-            (Some(least), Some(most)) if least < most => format!("{least}..={most}"),
+            (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
             (Some(extent), _) => extent.to_string(),
             _ => "none".into(),
         }

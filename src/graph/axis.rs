@@ -146,7 +146,7 @@ impl fmt::Display for Extent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.known() {
             Some(extent) => write!(f, "{extent}"),
-            None => write!(f, "{}..={}", self.min, self.max),
+            None => write!(f, "{} to {}", self.min, self.max),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::selector;
 use crate::check::{Definition, PARAM_TYPES};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, NodeId};
-use crate::pass::{FieldSpec, Noun, NounKind, Type, ValueKind, shown};
+use crate::pass::{FieldSpec, Noun, NounKind, Type, ValueKind, written};
 use crate::reference::{self, Kind};
 use crate::source::Span;
 use crate::syntax::ast::{self, ClauseKind};
@@ -109,7 +109,7 @@ fn elements(graph: &Graph, noun: &Noun) -> Option<String> {
     } else {
         let least = axes.iter().map(|(_, axis)| axis.extent.min).min().unwrap_or(0);
         let most = axes.iter().map(|(_, axis)| axis.extent.max).max().unwrap_or(0);
-        format!("{least}..={most}")
+        format!("{least} to {most}")
     };
     let role = first.role;
     Some(match axes.len() {
@@ -152,7 +152,7 @@ fn definition(analysis: &Analysis, name: &str, at: usize) -> Option<String> {
             "\n\n{} `{name}`: {}{}",
             by.word(),
             value.what(),
-            shown(value).map(|it| format!(", `{it}`")).unwrap_or_default()
+            written(value).map(|it| format!(", `{it}`")).unwrap_or_default()
         )),
     }
     if span.source != analysis.source {

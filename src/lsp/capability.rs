@@ -58,7 +58,7 @@ fn capabilities() -> ServerCapabilities {
         }),
         hover_provider: Some(HoverProvider::Bool(true)),
         signature_help_provider: Some(SignatureHelpOptions {
-            trigger_characters: texts(&["(", ",", "{", " "]),
+            trigger_characters: texts(&["(", ",", "{"]),
             ..Default::default()
         }),
         definition_provider: Some(DefinitionProvider::Bool(true)),

@@ -11,7 +11,17 @@ use super::convert::{Text, location};
 
 /// All diagnostics of a check, in its order.
 pub fn diagnostics(analysis: &Analysis, text: Text<'_>, uri: &Uri) -> Vec<Diagnostic> {
-    analysis.examined.diagnostics.iter().map(|it| diagnostic(analysis, text, uri, it)).collect()
+    let told = analysis.examined.diagnostics.iter().filter(|it| !is_for_others(analysis, it));
+    told.map(|it| diagnostic(analysis, text, uri, it)).collect()
+}
+
+/// Whether all that is missing is the model, in a text of definitions for recipes that `use` it.
+fn is_for_others(analysis: &Analysis, told: &diagnostic::Diagnostic) -> bool {
+    use tamis::syntax::ast::StatementKind::{Data, Let, Param, Use};
+    let statements = &analysis.examined.recipe.statements;
+    let only_defines =
+        statements.iter().all(|it| matches!(it.kind, Use { .. } | Param { .. } | Let { .. } | Data { .. }));
+    std::ptr::eq(told.code, &codes::MODEL_STATEMENT) && only_defines && !statements.is_empty()
 }
 
 fn diagnostic(analysis: &Analysis, text: Text<'_>, uri: &Uri, told: &diagnostic::Diagnostic) -> Diagnostic {

@@ -303,12 +303,11 @@ impl Server<'_> {
 
     /// Checks the other texts that use this one.
     fn check_users(&mut self, used: &Uri) {
-        let Some(path) = uri::path(used).map(|path| path.display().to_string()) else { return };
+        let Some(path) = uri::path(used) else { return };
+        // A text that was looked for and not found counts too: now it may be there.
         let uses = |document: &Document| {
-            let analysis = document.checked.as_ref().and_then(|checked| checked.analysis.as_ref());
-            document.uri != *used
-                && analysis
-                    .is_none_or(|analysis| analysis.sources.iter().any(|(_, source)| source.name() == path))
+            let checked = document.checked.as_ref();
+            document.uri != *used && checked.is_none_or(|checked| checked.asked.contains(&path))
         };
         let users = self.documents.iter().filter(|(_, document)| uses(document));
         let users: Vec<String> = users.map(|(key, _)| key.clone()).collect();
@@ -392,13 +391,18 @@ fn status(document: &Document, checked: &Checked) -> Value {
     let examined = checked.analysis.as_ref().map(|analysis| &analysis.examined);
     let model = examined.and_then(|examined| examined.model.as_ref());
     let after = examined.and_then(|it| it.seen.iter().rev().find_map(|seen| seen.after.as_ref()));
-    let cost = |cost: &tamis::graph::Cost| json!({ "params": cost.params.max, "macs": cost.macs.max, "bytes": cost.bytes.max });
+    let all = |params: u64, macs: u64, bytes: u64| json!({ "params": params, "macs": macs, "bytes": bytes });
+    let cost = |cost: &tamis::graph::Cost| all(cost.params.max, cost.macs.max, cost.bytes.max);
+    let least = |cost: &tamis::graph::Cost| all(cost.params.min, cost.macs.min, cost.bytes.min);
+    let at_end = after.map(|(_, after)| after).or_else(|| model.map(|model| &model.cost));
     json!({
         "uri": document.uri,
         "model": model.map(|model| model.path.display().to_string()),
         "family": model.map(|model| model.graph.family.clone()),
         "before": model.map(|model| cost(&model.cost)),
-        "after": after.map(|(_, after)| cost(after)).or_else(|| model.map(|model| cost(&model.cost))),
+        "after": at_end.map(cost),
+        // While scores decide, a cost is a range.
+        "least": at_end.map(least),
         "errors": examined.map_or(0, |examined| {
             examined.diagnostics.iter().filter(|it| it.severity == tamis::diagnostic::Severity::Error).count()
         }),

@@ -1,7 +1,7 @@
 //! The thread that checks: the newest version of each text, and again when files change that were looked at.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Checked {
     pub ticket: u64,
     /// Nothing where the check ended in a panic, which is a mistake of ours.
     pub analysis: Option<Analysis>,
+    /// Files that were looked for.
+    pub asked: BTreeSet<PathBuf>,
 }
 
 /// What the worker has to say.
@@ -125,10 +127,11 @@ impl Worker {
         if is_stale() {
             return;
         }
+        let paths = asked.keys().cloned().collect();
         self.asked.insert(uri.as_ref().to_owned(), asked);
         let all = &self.asked;
         self.models.borrow_mut().keep(|path| all.values().any(|asked| asked.contains_key(path)));
-        let checked = Checked { uri, ticket, analysis: analysis.ok() };
+        let checked = Checked { uri, ticket, analysis: analysis.ok(), asked: paths };
         let _ = self.events.send(Event::Checked(Arc::new(checked)));
     }
 

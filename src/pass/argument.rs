@@ -1,5 +1,7 @@
 //! Types that passes and criteria take their arguments in: each knows its name, its choices and its range.
 
+use super::amount::CostMeasure;
+use super::evaluate::shown;
 use super::registry::Registry;
 use super::value::{Value, ValueKind};
 use crate::diagnostic::{Code, Diagnostic, codes};
@@ -186,6 +188,24 @@ impl Quantity {
     }
 }
 
+/// A list of counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts(pub Vec<usize>);
+
+impl Argument for Counts {
+    const TYPE: Type = Type { name: "counts", doc: "a list of counts, `[12, 8, 4]`", choices: &[] };
+
+    fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
+        let ValueKind::List(items) = &value.kind else { return Err(Wrong::kind(value, "a list of counts")) };
+        let counts: Result<Vec<usize>, Wrong> =
+            items.iter().map(|item| u64::read(item, registry).map(|count| count as usize)).collect();
+        counts.map(Self)
+    }
+}
+
+/// What a quantity is, in messages.
+const EXPECTED: &str = "a number of elements or a share of them";
+
 impl Argument for Quantity {
     const TYPE: Type =
         Type { name: "quantity", doc: "a number of elements, `4`, or a share of them, `70%`", choices: &[] };
@@ -193,12 +213,27 @@ impl Argument for Quantity {
     fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
         match &value.kind {
             ValueKind::Ratio(_) => Ratio::read(value, registry).map(|Ratio(share)| Self::Share(share)),
-            ValueKind::Amount { unit, .. } => {
-                let message = format!("`keep` and `remove` count elements; `{unit}` belongs after `to`");
+            ValueKind::Amount { unit, .. } if CostMeasure::ALL.iter().any(|cost| cost.name() == unit) => {
+                let message = format!("elements are counted here; `{unit}` belongs after `to`");
                 Err(Wrong::at(&codes::WRONG_UNIT, value, message)
                     .help(format!("write `to … {unit}` for a target on the result")))
             }
-            _ => u64::read(value, registry).map(|count| Self::Count(count as usize)),
+            ValueKind::Amount { value: amount, unit } => {
+                let Some(amount) = shown(&amount.kind) else { return Err(Wrong::kind(value, EXPECTED)) };
+                let is_share = ["percent", "pct"].contains(&unit.as_str());
+                let meant = if is_share { format!("{amount}%") } else { amount };
+                let message =
+                    format!("`{unit}` is no unit: elements are counted, or a share of them is said");
+                Err(Wrong::at(&codes::WRONG_UNIT, value, message).meant(value, &meant))
+            }
+            ValueKind::Number { integer: true, .. } => {
+                u64::read(value, registry).map(|count| Self::Count(count as usize))
+            }
+            ValueKind::Number { value: share, .. } if (0.0..1.0).contains(share) => {
+                let percent = (share * 1e10).round() / 1e8;
+                Err(Wrong::kind(value, EXPECTED).meant(value, &format!("{percent}%")))
+            }
+            _ => Err(Wrong::kind(value, EXPECTED)),
         }
     }
 }

@@ -255,6 +255,21 @@ pub fn shown(kind: &ValueKind) -> Option<String> {
     })
 }
 
+/// A value as a recipe writes it: `60%`, `2:4`, `40% flops`. Of data, models and calls nothing.
+pub fn written(kind: &ValueKind) -> Option<String> {
+    Some(match kind {
+        ValueKind::Ratio(_) => format!("{}%", shown(kind)?),
+        ValueKind::Text(text) => format!("\"{text}\""),
+        ValueKind::Pattern { n, m } => format!("{n}:{m}"),
+        ValueKind::Amount { value, unit } => format!("{} {unit}", written(&value.kind)?),
+        ValueKind::List(items) => {
+            let items: Option<Vec<String>> = items.iter().map(|item| written(&item.kind)).collect();
+            format!("[{}]", items?.join(", "))
+        }
+        _ => return shown(kind),
+    })
+}
+
 impl Value {
     /// The same value, said to stand elsewhere.
     pub fn moved_to(mut self, span: Span) -> Value {

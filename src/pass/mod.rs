@@ -25,12 +25,12 @@ mod value;
 use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
-pub use argument::{Argument, Bytes, Count, Quantity, Ratio, Type, Wrong, word};
+pub use argument::{Argument, Bytes, Count, Counts, Quantity, Ratio, Type, Wrong, word};
 pub use context::{Context, Findings, is_causal};
 pub use criterion::{
     Asked, Choosing, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
 };
-pub use evaluate::{Names, NoNames, constant, evaluate, shown};
+pub use evaluate::{Names, NoNames, constant, evaluate, shown, written};
 pub use grouping::{Grouping, Seen, Sight};
 pub use lowering::{
     Bound as CostBound, Finding, Grouped, Kept, Lowering, Rewrite, Stage, Statistics, Traded, Work, WorkKind,

@@ -56,7 +56,10 @@ impl Pass for Drop {
             let left = these.as_ref().map_or(0, |stay| stay.extent().max);
             match these.filter(|_| (axis.least..=axis.all).contains(&left)) {
                 Some(these) => drop(stay.insert(axis.path.to_owned(), these)),
-                None => return Err(too_many(step, target, clause, &axis)),
+                None => {
+                    let asked = self.keep.or(self.remove).map(|quantity| quantity.of(axis.all));
+                    return Err(too_many(step, target, clause, &axis, asked));
+                }
             }
         }
         let work = match target.indices {
@@ -138,9 +141,18 @@ impl Drop {
     }
 }
 
-fn too_many(step: &StepScope<'_>, target: &Target, clause: ClauseKind, axis: &Counted<'_>) -> Diagnostic {
+fn too_many(
+    step: &StepScope<'_>,
+    target: &Target,
+    clause: ClauseKind,
+    axis: &Counted<'_>,
+    asked: Option<usize>,
+) -> Diagnostic {
     let (all, noun) = (axis.all, target.noun.name);
     let message = match axis.least {
+        _ if asked.is_some_and(|asked| asked > all) => {
+            format!("there are {all} {noun} in `{}`, not {}", axis.path, asked.unwrap_or(all))
+        }
         1 => format!("there are {all} {noun}, of which at least one has to stay"),
         least => format!("there are {all} {noun} in `{}`, and a router chooses {least} of them", axis.path),
     };

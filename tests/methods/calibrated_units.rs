@@ -89,7 +89,7 @@ fn optin_ranks_heads_as_in_pytorch() {
     }
 }
 
-/// 400 probes estimate a score to `sqrt(2 / 400)`, 7 % of it, or better, and sums of many scores better still. The rest of the
+/// 150 probes estimate a score to `sqrt(2 / 150)`, 12 % of it, or better, and sums of many scores better still. The rest of the
 /// difference is what first order leaves out: in models this small a single neuron is a large part of a layer.
 #[test]
 fn probes_estimate_what_absences_show() {
@@ -99,13 +99,13 @@ fn probes_estimate_what_absences_show() {
         let paths: Vec<String> =
             (0..graph.blocks.len()).map(|layer| format!("layers[{layer}].mlp.neurons")).collect();
         let exact = trained.scores("optin(calib, samples: 2, rows: 32, kl_weight: 0)", &paths);
-        let about = trained.scores("optin(calib, samples: 2, rows: 32, kl_weight: 0, probes: 400)", &paths);
+        let about = trained.scores("optin(calib, samples: 2, rows: 32, kl_weight: 0, probes: 150)", &paths);
         for path in &paths {
             let [exact, about] = [&exact[path], &about[path]];
             let sums = [exact, about].map(|scores| scores.iter().sum::<f64>());
             assert!((sums[1] / sums[0] - 1.0).abs() < 0.3, "{name} {path}: {sums:?}");
             let agree = correlation(&ranks(exact), &ranks(about));
-            assert!(agree > 0.95, "{name} {path}: ranks correlate by {agree}");
+            assert!(agree > 0.9, "{name} {path}: ranks correlate by {agree}");
         }
     }
 }

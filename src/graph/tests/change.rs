@@ -129,7 +129,7 @@ fn bounds_stand_for_a_choice_that_is_not_made_yet() {
     let mut graph = decoder();
     let neurons = axes(&graph, Role::Neurons)[0];
     graph.resize(neurons, Extent::between(2, 4));
-    assert_eq!(dims(&graph, "layers[0].mlp.up"), "[neurons=2..=4, hidden=8]");
+    assert_eq!(dims(&graph, "layers[0].mlp.up"), "[neurons=2 to 4, hidden=8]");
     let layers = axes(&graph, Role::Layers)[0];
     graph.resize(layers, Extent::between(1, 2));
     assert_eq!(graph.tree.path(of(&graph, "layers[1].mlp.up").node), "layers[1].mlp.up");

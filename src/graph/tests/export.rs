@@ -58,10 +58,10 @@ fn layers_that_differ_cannot_be_said() {
 fn a_choice_that_is_not_made_cannot_be_said() {
     let mut graph = decoder();
     graph.resize(axes(&graph, Role::Neurons)[0], Extent::between(2, 4));
-    assert_eq!(cannot(&graph), ["neurons: neurons will differ by layer, by 2..=4 in `layers[0].mlp`"]);
+    assert_eq!(cannot(&graph), ["neurons: neurons will differ by layer, by 2 to 4 in `layers[0].mlp`"]);
     let mut graph = decoder();
     graph.resize(axes(&graph, Role::Hidden)[0], Extent::between(2, 4));
-    assert_eq!(cannot(&graph), ["hidden_size: hidden will be 2..=4"]);
+    assert_eq!(cannot(&graph), ["hidden_size: hidden will be 2 to 4"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::name::names_at;
 use super::super::selector::Child;
 use crate::check::Defined;
 use crate::graph::Graph;
-use crate::pass::{FieldSpec, Registry, ValueKind, shown, summary};
+use crate::pass::{FieldSpec, Registry, ValueKind, summary, written};
 use crate::reference::{self, Entry, Kind};
 
 /// What a completion is, for its sign in a list.
@@ -169,7 +169,7 @@ impl<'a> Items<'a> {
             if fits(&definition.value) {
                 let value = match &definition.value {
                     ValueKind::Data(data) => data.reader.describe(),
-                    value => shown(value).unwrap_or_else(|| value.what().to_owned()),
+                    value => written(value).unwrap_or_else(|| value.what().to_owned()),
                 };
                 let detail = format!("{} {value}", definition.by.word());
                 self.word(CompletionKind::Name, &definition.name, &detail);

@@ -1,10 +1,10 @@
 //! Steps: nouns of the verb, clauses that its pass takes and that are not there yet, and what stands in each.
 
-use super::super::callee::{Wanted, clause_of, page, pass_of, units};
+use super::super::callee::{Callee, Wanted, clause_of, page, pass_of, units};
 use super::super::cursor::{Cursor, TokenKind};
 use super::item::{CompletionKind, Items};
 use super::{costs, selector_words, value};
-use crate::pass::{ClauseSpec, NOUNS, Noun, NounKind, PassSpec, Registry, summary};
+use crate::pass::{ClauseSpec, CriterionSpec, NOUNS, Noun, NounKind, PassSpec, Registry, summary};
 use crate::reference::{Entry, Kind};
 use crate::syntax::ast::ClauseKind;
 
@@ -37,13 +37,29 @@ pub(super) fn step(cursor: &Cursor<'_>, items: &mut Items<'_>) {
         _ => {
             let known = pass(cursor, items.registry()).and_then(|spec| clause_of(spec, kind));
             if written == 0 || matches!(last, "+" | "-" | "*" | "/" | ":") {
-                value::value(known.map_or(Wanted::Anything, |known| Wanted::Type(known.field.ty)), items);
+                match known.map(|known| known.field.ty) {
+                    Some(ty) if ty.name == "criterion" => criteria(cursor, items),
+                    Some(ty) => value::value(Wanted::Type(ty), items),
+                    None => value::value(Wanted::Anything, items),
+                }
             } else {
                 amount(cursor, known, items);
                 clauses(cursor, items);
             }
         }
     }
+}
+
+/// Criteria: first those whose own examples are of such a step.
+fn criteria(cursor: &Cursor<'_>, items: &mut Items<'_>) {
+    let verb = cursor.word(0);
+    let is_for_others = |spec: &CriterionSpec| {
+        let by = format!("by {}", spec.name);
+        !spec.doc.lines().any(|line| line.split_whitespace().next() == Some(verb) && line.contains(&by))
+    };
+    let mut all: Vec<_> = items.registry().criteria.iter().collect();
+    all.sort_by_key(|spec| is_for_others(spec));
+    all.into_iter().for_each(|spec| items.callee(Callee::Criterion(spec)));
 }
 
 /// Units behind a number or a name.

@@ -219,6 +219,12 @@ impl Builder<'_> {
         let start = self.start(pair);
         let sign = pair.as_str().find('=').filter(|&at| pair.as_str()[..at].bytes().all(is_name_or_space));
         match sign {
+            Some(0) if self.text[..start].ends_with("..") => {
+                self.mistakes += 1;
+                let place = Span::new(self.source, start - 2, start + 1);
+                let told = Diagnostic::at(&codes::BAD_RANGE, place, "a range leaves its end out");
+                self.diagnostics.push(told.help("`1..3` is 1 and 2"));
+            }
             Some(at) if at > 0 || behind_item => {
                 self.mistakes += 1;
                 let place = Span::new(self.source, start + at, start + at + 1);
@@ -228,7 +234,10 @@ impl Builder<'_> {
                         place,
                         "a value in brackets gets its name by `:`, not by `=`",
                     )
-                    .fix(place, ":"),
+                    .fix(
+                        Span::new(self.source, start + pair.as_str()[..at].trim_end().len(), start + at + 1),
+                        ":",
+                    ),
                 );
             }
             _ => self.superfluous(pair, wanted),

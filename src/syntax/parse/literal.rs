@@ -94,8 +94,7 @@ impl Builder<'_> {
         self.mistakes += 1;
         self.diagnostics.push(
             Diagnostic::at(&codes::BAD_TEXT, span, "this brace inserts no name")
-                .help("`{name}` inserts a value; a brace of its own is written `\\{`")
-                .fix(span, "\\{"),
+                .help("`{name}` inserts a value, a name that `let` or `param` gave it; a brace of its own is written `\\{`"),
         );
         "{"
     }
@@ -133,7 +132,7 @@ fn scaled(digits: &str, power: i32) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// What was meant: `0.5` by `.5`, `1000` by `1_000`, `2 GiB` by `2GiB`, `11M` by `11m`.
+/// What was meant: `0.5` by `.5`, `1000` by `1_000`, `2 GiB` by `2GiB`, `11M` by `11m`, `1G` by `1B`.
 fn mended_number(text: &str) -> Option<String> {
     if text.starts_with('.') {
         return Some(format!("0{text}"));
@@ -143,10 +142,16 @@ fn mended_number(text: &str) -> Option<String> {
     }
     let (digits, unit) = text.split_at(text.find(|c: char| c != '.' && !c.is_ascii_digit())?);
     let plain = digits.matches('.').count() <= 1 && unit.bytes().all(|byte| byte.is_ascii_alphabetic());
-    plain.then(|| match unit {
-        "k" | "m" | "g" | "t" => format!("{digits}{}", unit.to_ascii_uppercase()),
-        _ => format!("{digits} {unit}"),
-    })
+    match unit {
+        _ if !plain => None,
+        "k" | "m" | "g" | "t" => Some(format!("{digits}{}", unit.to_ascii_uppercase())),
+        // A billion.
+        "b" | "B" => Some(format!("{digits}G")),
+        // Times are in seconds; of hexadecimal digits nobody knows what was meant.
+        "ms" => Some(scaled(digits, -3)?.to_string()),
+        _ if unit.len() < 3 || unit.starts_with(['x', 'X']) => None,
+        _ => Some(format!("{digits} {unit}")),
+    }
 }
 
 #[cfg(test)]
