@@ -54,6 +54,13 @@ impl Selected {
         below.filter(|node| !self.except.contains(node)).filter_map(|node| graph.tree[node].site).collect()
     }
 
+    /// The nodes of the layers that are selected whole.
+    pub(super) fn layers(&self, graph: &Graph) -> Vec<NodeId> {
+        let selected: BTreeSet<NodeId> = self.nodes.iter().flat_map(|&node| graph.tree.below(node)).collect();
+        let is_meant = |node: &NodeId| selected.contains(node) && !self.except.contains(node);
+        graph.blocks.iter().map(|block| block.node).filter(is_meant).collect()
+    }
+
     /// Axes of these roles that belong to what is selected.
     pub(super) fn axes(&self, graph: &Graph, roles: &[Role]) -> Vec<AxisId> {
         let selected: BTreeSet<NodeId> = self
@@ -198,6 +205,11 @@ impl Checker<'_> {
         extent: usize,
         axis: AxisId,
     ) -> Result<Vec<usize>, Diagnostic> {
+        if indices.items.is_empty() {
+            let message = "no number stands in the brackets";
+            let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, indices.span, message);
+            return Err(diagnostic.help("`[0]` is the first, `[1..3]` the second and third, `[*]` all"));
+        }
         let mut numbers = BTreeSet::new();
         for item in &indices.items {
             match item {

@@ -17,6 +17,7 @@ impl Checker<'_> {
         let result = match known.kind {
             NounKind::Weights => self.weights(graph, noun, known, selected, &selected.matrices(graph)),
             NounKind::Outputs => self.weights(graph, noun, known, selected, &selected.outputs(graph)),
+            NounKind::Tokens => self.tokens(graph, noun, known, selected),
             NounKind::Elements(roles) => self.elements(graph, noun, known, roles, selected),
         };
         result.map_err(|diagnostic| self.report(diagnostic)).ok()
@@ -40,7 +41,38 @@ impl Checker<'_> {
         }
         refuse_open(graph, sites.iter().map(|&site| graph.sites[site].node), noun.span)?;
         let sites = sites.iter().map(|&site| graph.tree.path(graph.sites[site].node)).collect();
-        Ok(Target { noun: known, span: noun.span, indices: None, axes: Vec::new(), sites, group: 1 })
+        Ok(Target {
+            noun: known,
+            span: noun.span,
+            indices: None,
+            axes: Vec::new(),
+            sites,
+            group: 1,
+            layers: Vec::new(),
+        })
+    }
+
+    /// Tokens are those of whole layers.
+    fn tokens(
+        &self,
+        graph: &Graph,
+        noun: &ast::Noun,
+        known: &'static Noun,
+        selected: &Selected,
+    ) -> Result<Target, Diagnostic> {
+        if let Some(indices) = &noun.indices {
+            let message = "tokens have no numbers: which ones are chosen anew for each sample";
+            return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, indices.span, message));
+        }
+        let layers: Vec<String> =
+            selected.layers(graph).into_iter().map(|node| graph.tree.path(node)).collect();
+        if layers.is_empty() {
+            let message = format!("no whole layer in `{}`", self.sources.text(selected.span));
+            let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message);
+            return Err(diagnostic.help("tokens go between layers: `at layers[3, 6]`, `at layers[*]`"));
+        }
+        let (axes, sites) = (Vec::new(), Vec::new());
+        Ok(Target { noun: known, span: noun.span, indices: None, axes, sites, group: 1, layers })
     }
 
     fn elements(
@@ -64,7 +96,15 @@ impl Checker<'_> {
             }
         }
         let axes = axes.into_iter().map(|axis| graph.axis_path(axis)).collect();
-        Ok(Target { noun: known, span: noun.span, indices: numbers, axes, sites: Vec::new(), group })
+        Ok(Target {
+            noun: known,
+            span: noun.span,
+            indices: numbers,
+            axes,
+            sites: Vec::new(),
+            group,
+            layers: Vec::new(),
+        })
     }
 
     /// How many of the noun one element of the axis is: query heads of a key/value head.

@@ -2,12 +2,16 @@
 
 pub mod activation;
 pub mod asvd;
+pub mod attention_mass;
 pub mod bias_compensation;
 pub mod block_influence;
+pub mod cls_attention;
+pub mod energy;
 pub mod evolution;
 pub mod fisher;
 pub mod frequency;
 pub mod gate_ratio;
+pub mod key_similarity;
 pub mod lamp;
 pub mod least_squares;
 pub mod magnitude;
@@ -47,6 +51,10 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &output_clusters::SPEC,
     &weights::SPEC,
     &gate_ratio::SPEC,
+    &key_similarity::SPEC,
+    &energy::SPEC,
+    &cls_attention::SPEC,
+    &attention_mass::SPEC,
     &svd::SPEC,
     &asvd::SPEC,
     &svd_llm::SPEC,

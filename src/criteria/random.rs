@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::criterion;
 use crate::diagnostic::Diagnostic;
+use crate::graph::{ReductionRule, TokenScore};
+use crate::pass::tokens::{Layer, Reducing};
 use crate::pass::{Context, Criterion, Data, ElementScores, Grouping, Seen, Sight, UnitScores};
 use crate::tensor::random::Stream;
 use crate::weights::Reach;
@@ -18,6 +20,7 @@ criterion! {
     /// ```tamis
     /// sparsify weights of layers[*].mlp by random(seed: 7) to 50% zeros
     /// prune neurons of layers[*] by random keep 75%
+    /// drop tokens at layers[*] by random keep 90%
     /// ```
     Random = "random"
     {
@@ -39,8 +42,19 @@ impl Criterion for Random {
         Some(self)
     }
 
+    fn reducing(&self) -> Option<Arc<dyn Reducing>> {
+        Some(Arc::new(self.clone()))
+    }
+
     fn grouping(&self) -> Option<Arc<dyn Grouping>> {
         Some(Arc::new(self.clone()))
+    }
+}
+
+impl Reducing for Random {
+    fn rule(&self, layer: &Layer<'_>) -> ReductionRule {
+        let start = Stream::new(self.seed, layer.path).start();
+        ReductionRule::Drop { score: TokenScore::Random { start }, fuse: false, sorted: false }
     }
 }
 

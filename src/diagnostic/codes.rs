@@ -309,6 +309,11 @@ codes! {
     UNLIKE_EXPERTS = "unlike-experts", Error, Recipe;
     /// There are too many sets of experts to try each. A criterion that scores experts one by one takes any number.
     TOO_MANY_SETS = "too-many-sets", Error, Recipe;
+    /// Something behind reads every token at its place: a head that says something of each, text that is made token by token,
+    /// positions relative to each other. Tokens cannot become fewer before it.
+    TOKENS_NEEDED = "tokens-needed", Error, Recipe;
+    /// A layer has one place where tokens become fewer, and an earlier step has used it.
+    TOKENS_REDUCED = "tokens-reduced", Error, Recipe;
     /// The step changes nothing: it keeps everything, or the model is as asked already.
     NO_EFFECT = "no-effect", Warning, Recipe;
     /// A step undoes what an earlier one established: it removes inputs of weights that are 2:4. Change the order of the

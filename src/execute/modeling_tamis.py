@@ -8,7 +8,7 @@ here, named after it. Values are [batch, tokens, features].
 
 import json
 from dataclasses import dataclass
-from math import pi, prod
+from math import ceil, pi, prod
 
 import torch
 from torch import nn
@@ -86,6 +86,7 @@ class TamisModel(PreTrainedModel, GenerationMixin):
         for number, operands in self.order:
             op = self.graph["ops"]["nodes"][number]
             kind, of = named(op["op"])
+            run.reads = [self.graph["ops"]["nodes"][operand]["value"] for operand in operands]
             values[number] = getattr(run, kind)(of, *(values[operand] for operand in operands), dims=op["value"])
             if kind == "output":
                 found[of] = values[number]
@@ -136,6 +137,7 @@ class Run:
         self.model, self.ids, self.pictures = model, input_ids, pixel_values
         ops = [named(op["op"]) for op in model.graph["ops"]["nodes"]]
         self.is_causal = any(kind == "attention" and of["causal"] for kind, of in ops)
+        self.mask = self.sizes = None  # how many tokens each stands for, once some were merged
         if input_ids is not None:
             self.mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             self.places = (self.mask.cumsum(-1) - 1).clamp(min=0)
@@ -206,12 +208,28 @@ class Run:
         query, key, value = (x.unflatten(-1, (-1, width)).transpose(1, 2) for x in (query, key, value))
         if of["rope"] is not None:
             query, key = self.turned(of["rope"], query), self.turned(of["rope"], key)
-        group = query.shape[1] // key.shape[1]
-        key, value = (x.repeat_interleave(group, dim=1) for x in (key, value))
-        scores = query @ key.transpose(-1, -2) * of["scale"]
-        scores = scores.masked_fill(~self.seen(of, scores.shape[-1], scores.device), torch.finfo(scores.dtype).min)
-        shares = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        return (shares @ value).transpose(1, 2).flatten(2)
+        value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        seen = self.seen(of, key.shape[2], key.device)
+        return (attended(of, query, key, seen, self.sizes) @ value).transpose(1, 2).flatten(2)
+
+    def reduce_tokens(self, of, x, query, key, dims):
+        """Fewer tokens. Where texts are of unlike lengths each is reduced by itself, so that padding decides nothing."""
+        width = self.model.extent(self.reads[2][-1][-1:])
+        query, key = (x.unflatten(-1, (-1, width)).transpose(1, 2) for x in (query, key))
+        if self.mask is None or self.mask.all():
+            x, self.sizes = Reduction(of, query, key, self.sizes)(x)
+            if self.mask is not None:
+                self.mask = self.mask[:, : x.shape[1]]
+            return x
+        rows, sizes = [], []
+        for n, real in enumerate(self.mask.bool()):
+            own = None if self.sizes is None else self.sizes[n : n + 1, real]
+            row, size = Reduction(of, query[n : n + 1, :, real], key[n : n + 1, :, real], own)(x[n : n + 1, real])
+            rows.append(row[0])
+            sizes.append(None if size is None else size[0])
+        self.mask = padded([torch.ones(len(row), dtype=self.mask.dtype, device=x.device) for row in rows], 0)
+        self.sizes = None if sizes[0] is None else padded(sizes, 1)
+        return padded(rows, 0)
 
     def seen(self, of, tokens, device):
         """Which keys each query sees: [batch or 1, 1, queries, keys]."""
@@ -223,7 +241,7 @@ class Run:
         if of["window"] is not None:
             seen = seen & (back < of["window"])
         seen = seen[None, None]
-        return seen if self.ids is None else seen & self.mask[:, None, None, :].bool()
+        return seen if self.mask is None else seen & self.mask[:, None, None, :].bool()
 
     def turned(self, rope, x):
         half = x.shape[-1] // 2
@@ -277,10 +295,9 @@ class Run:
         return x[:, number]
 
     def mean(self, _, x, dims):
-        if self.ids is None:
-            return x.mean(1)
-        mask = self.mask[..., None].to(x.dtype)
-        return (x * mask).sum(1) / mask.sum(1)
+        weights = torch.ones_like(x[..., 0]) if self.sizes is None else self.sizes.to(x.dtype)
+        weights = (weights if self.mask is None else weights * self.mask)[..., None]
+        return (x * weights).sum(1) / weights.sum(1)
 
     def last(self, _, x, dims):
         last = (self.mask * torch.arange(x.shape[1], device=x.device)).argmax(-1)
@@ -288,6 +305,145 @@ class Run:
 
     def output(self, _, x, dims):
         return x
+
+
+class Reduction:
+    """Which tokens of samples of one length stay, and where the others go."""
+
+    def __init__(self, of, query, key, sizes):
+        self.of, self.query, self.key, self.sizes = of, query, key, sizes
+        self.count, self.protected = key.shape[2], min(of["protected"], key.shape[2])
+
+    def __call__(self, x):
+        after = self.after()
+        if after == self.count:
+            return x, self.sizes
+        kind, rule = named(self.of["rule"])
+        return getattr(self, kind)(rule, x, after)
+
+    def after(self):
+        """How many tokens are left."""
+        free = self.count - self.protected
+        how, much = named(self.of["keep"])
+        kind, rule = named(self.of["rule"])
+        if how == "less":
+            left = free - min(much, free)
+        elif how == "share":
+            left = min(max(ceil(much * free - 1e-9), 0), free)
+        else:
+            left = min(max(much - self.protected, 0), free)
+        left = max(left, free - free // 2 if kind in ("merge_pairs", "merge_by_energy") else min(free, 1))
+        return self.protected + left + (kind == "drop" and rule["fuse"] and left < free)
+
+    def merge_pairs(self, _, x, after):
+        """Even places propose, odd places receive; the most similar pairs become one."""
+        keys, first = self.mean_keys(), self.protected
+        cosines = keys[:, 0::2] @ keys[:, 1::2].transpose(1, 2)
+        cosines[:, :, : first // 2] = -torch.inf
+        cosines[:, : (first + 1) // 2] = -torch.inf
+        best, into = cosines.max(-1)
+        order = best.argsort(dim=-1, descending=True, stable=True)
+        gone = order[:, : self.count - after]
+        stay = order[:, self.count - after :].sort(-1).values * 2  # protected ones among them
+        odd = torch.arange(1, self.count, 2, device=x.device).expand(len(x), -1)
+        front = torch.arange(first, device=x.device).expand(len(x), -1)
+        behind = torch.cat([stay[:, (first + 1) // 2 :], odd[:, first // 2 :]], dim=1)
+        return self.merged(x, torch.cat([front, behind], dim=1), gone * 2, into.gather(1, gone) * 2 + 1)
+
+    def merge_by_energy(self, rule, x, after):
+        """Tokens that are like many others are paired, the rest stays."""
+        gone, first = self.count - after, self.protected
+        keys = self.mean_keys()[:, first:]
+        cosines = keys @ keys.transpose(1, 2)
+        energy = F.elu((cosines - rule["margin"]).double()).mean(-1).float()
+        order = energy.argsort(dim=-1, descending=True, stable=True)
+        goes, takes, stay = order[:, 0 : 2 * gone : 2], order[:, 1 : 2 * gone : 2], order[:, 2 * gone :]
+        between = cosines.gather(1, goes[..., None].expand(-1, -1, cosines.shape[2]))
+        between = between.gather(2, takes[:, None].expand(-1, gone, -1))
+        front = torch.arange(-first, 0, device=x.device).expand(len(x), -1)
+        order = torch.cat([front, stay, takes], dim=1) + first
+        return self.merged(x, order, goes + first, takes.gather(1, between.argmax(-1)) + first)
+
+    def merge_by_attention(self, rule, x, after):
+        """The tokens that the first one attends to least go into those that they are most like by features."""
+        first = self.protected
+        order = self.by_score(self.scores("first_attention"))
+        order, sources = order[:, :after], order[:, after : max(rule["kept"], after)]
+        sizes = torch.ones_like(x[..., 0]) if self.sizes is None else self.sizes
+        stay, gone = rows(x, order), rows(x, sources)
+        cosines = F.normalize(gone, dim=-1) @ F.normalize(stay, dim=-1).transpose(1, 2)
+        cosines[:, :, :first] = -torch.inf
+        alike, into = cosines.max(-1)
+        counts = torch.ones_like(stay[..., 0]).scatter_add(1, into, torch.ones_like(alike))
+        y = stay.scatter_add(1, into[..., None].expand_as(gone), gone) / counts[..., None]
+        return y, sizes.gather(1, order).scatter_add(1, into, sizes.gather(1, sources) * alike)
+
+    def drop(self, rule, x, after):
+        """The tokens of the lowest scores go, or become one."""
+        scores = self.scores(rule["score"])
+        order = self.by_score(scores)
+        stays = after - rule["fuse"]
+        kept, gone = order[:, :stays], order[:, stays:]
+        if not rule["sorted"]:
+            kept = kept.sort(-1).values
+        y, sizes = rows(x, kept), None if self.sizes is None else self.sizes.gather(1, kept)
+        if rule["fuse"]:
+            y = torch.cat([y, (rows(x, gone) * scores.gather(1, gone)[..., None].to(x.dtype)).sum(1, keepdim=True)], dim=1)
+            sizes = None if sizes is None else torch.cat([sizes, torch.ones_like(sizes[:, :1])], dim=1)
+        return y, sizes
+
+    def merged(self, x, order, gone, into):
+        """Tokens in an order, and into some of them others: means by size."""
+        sizes = torch.ones_like(x[..., 0]) if self.sizes is None else self.sizes
+        places = torch.zeros_like(sizes, dtype=torch.long).scatter(1, order, torch.arange(order.shape[1], device=x.device).expand_as(order))
+        place, weighted = places.gather(1, into), x * sizes[..., None].to(x.dtype)
+        total = sizes.gather(1, order).scatter_add(1, place, sizes.gather(1, gone))
+        y = rows(weighted, order).scatter_add(1, place[..., None].expand(-1, -1, x.shape[2]), rows(weighted, gone))
+        return y / total[..., None].to(x.dtype), total
+
+    def mean_keys(self):
+        return F.normalize(self.key.float().mean(1), dim=-1)
+
+    def scores(self, score):
+        kind, of = named(score)
+        if kind == "random":
+            chances = [splitmix(of["start"], token) for token in range(self.count)]
+            return torch.tensor(chances, device=self.key.device).expand(len(self.key), -1)
+        query = self.query[:, :, :1] if kind == "first_attention" else self.query
+        return attended(self.of["attention"], query, self.key, None, self.sizes).float().mean(1).sum(1)
+
+    def by_score(self, scores):
+        """Protected tokens, then the others, the best first; of equal ones the first."""
+        order = scores[:, self.protected :].argsort(dim=-1, descending=True, stable=True) + self.protected
+        front = torch.arange(self.protected, device=order.device).expand(len(order), -1)
+        return torch.cat([front, order], dim=1)
+
+
+def attended(of, query, key, seen, sizes):
+    """How much queries attend to keys, [batch, heads, queries, keys]."""
+    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores = query @ key.transpose(-1, -2) * of["scale"]
+    if of.get("by_size") and sizes is not None:
+        scores = scores + sizes.log()[:, None, None, :].to(scores.dtype)
+    if seen is not None:
+        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
+    return scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+
+
+def rows(x, at):
+    return x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
+
+
+def padded(rows, value):
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+
+def splitmix(start, index):
+    """Number `index` of the sequence with this start, in [0, 1)."""
+    z = (start + (index + 1) * 0x9E3779B97F4A7C15) % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return ((z ^ (z >> 31)) >> 40) / 2**24
 
 
 def named(op):

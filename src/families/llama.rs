@@ -148,7 +148,8 @@ impl Heads {
         let key = m.linear("key", "self_attn.k_proj", x, keys.clone(), self.bias);
         let value = m.linear("value", "self_attn.v_proj", x, keys, self.bias);
         let scale = (self.head_dim.extent as f64).sqrt().recip();
-        let attention = Attention { causal: true, scale, rope: Some(self.rope.clone()), window };
+        let attention =
+            Attention { causal: true, scale, rope: Some(self.rope.clone()), window, by_size: false };
         let [query, key] = [("query_norm", "self_attn.q_norm", query), ("key_norm", "self_attn.k_norm", key)]
             .map(|(node, name, x)| self.norms.of(m, node, name, x));
         let context = m.attention(attention, query, key, value);

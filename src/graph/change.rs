@@ -100,6 +100,7 @@ impl Graph {
             }
         }
         self.drop_experts();
+        self.follow_tokens();
     }
 
     /// Takes out a tree node with the blocks, operations and sites below it.

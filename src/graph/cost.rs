@@ -177,6 +177,7 @@ impl Graph {
             | Op::RmsNorm { .. }
             | Op::LayerScale(_)
             | Op::Activation(_)
+            | Op::ReduceTokens(_)
             | Op::Add
             | Op::Multiply
             | Op::Weigh
@@ -265,6 +266,7 @@ impl Graph {
         if let Some(axis) = self.text_tokens() {
             debug_assert_eq!(self.axes[axis].role, Role::Tokens);
             self.axes[axis].extent = Extent::exact(tokens);
+            self.follow_tokens();
         }
     }
 }

@@ -87,6 +87,7 @@ impl Graph {
         cannot.extend(self.renumbered());
         cannot.extend(self.factored());
         cannot.extend(self.rerouted());
+        cannot.extend(self.fewer_tokens());
         cannot.sort();
         cannot.dedup_by(|later, first| later.key == first.key);
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }

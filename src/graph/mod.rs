@@ -19,6 +19,7 @@ mod op;
 mod param;
 mod places;
 mod projections;
+mod reduction;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScali
 pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
 pub use projections::Projection;
+pub use reduction::{NotReduced, Reduction, ReductionRule, TokenCount, TokenScore};
 pub use shared::Shared;
 pub use times::{Grid, Times};
 pub use tree::{Node, NodeId, Tree};

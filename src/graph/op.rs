@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{AxisId, Dim};
 use super::param::SiteId;
+use super::reduction::Reduction;
 use super::tree::NodeId;
 
 /// An operation in the graph, and the value that it makes.
@@ -63,6 +64,8 @@ pub enum Op {
     Attention(Attention),
     /// A router and the experts that it chooses from: `[tokens, hidden] -> [tokens, hidden]`.
     Experts(Experts),
+    /// Fewer tokens: operands the stream `[tokens, hidden]`, and query and key of the layer's attention.
+    ReduceTokens(Reduction),
     Add,
     Multiply,
     /// Every row of the first operand times a number of its own, the second: `[tokens, hidden]`, `[tokens, 1]`.
@@ -100,6 +103,10 @@ pub struct Attention {
     pub rope: Option<Rope>,
     /// Tokens that a position sees at most, itself included.
     pub window: Option<usize>,
+    /// Whether a key counts as many times as its token stands for tokens: scores have the logarithm of its size added
+    /// (proportional attention of ToMe, arXiv:2210.09461, equation 1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_size: bool,
 }
 
 /// Rotary positions, halves rotated against each other (the layout of Hugging Face checkpoints).
@@ -189,6 +196,7 @@ impl Op {
             Op::Activation(_) => "activation",
             Op::Attention(_) => "attention",
             Op::Experts(_) => "experts",
+            Op::ReduceTokens(_) => "reduce tokens",
             Op::Add => "add",
             Op::Multiply => "multiply",
             Op::Weigh => "weigh",

@@ -12,6 +12,7 @@ use super::reader::Data;
 use super::recovery::Recovery;
 use super::registry::Registry;
 use super::spec::{CriterionSpec, bind_call};
+use super::tokens::{Layer, Reducing};
 use super::value::{Value, ValueKind};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Graph;
@@ -68,6 +69,11 @@ pub trait Criterion: Debug + Send + Sync {
 
     /// Work that finds where the second of two chosen experts is left out, if that is what it says.
     fn skipping(&self, _: &Graph, _axes: &[String]) -> Option<Arc<dyn Work>> {
+        None
+    }
+
+    /// Which tokens go on their way through layers, if that is what it says.
+    fn reducing(&self) -> Option<Arc<dyn Reducing>> {
         None
     }
 
@@ -238,6 +244,23 @@ impl Scorer {
         found.ok_or_else(|| self.unfit(format!("`{}` says nothing of gates", self.spec.name)))
     }
 
+    /// Which tokens go, if the criterion says that: into others, or away.
+    pub fn reducing(&self, merges: bool) -> Result<Arc<dyn Reducing>, Diagnostic> {
+        let found = self.criterion.reducing();
+        let found =
+            found.ok_or_else(|| self.unfit(format!("`{}` says nothing of tokens", self.spec.name)))?;
+        let probe = Layer { number: 0, of: 1, path: "" };
+        match (merges, found.rule(&probe).merges()) {
+            (true, false) => Err(self
+                .unfit(format!("`{}` merges no tokens", self.spec.name))
+                .help("it is for `drop tokens`")),
+            (false, true) => Err(self
+                .unfit(format!("`{}` drops no tokens", self.spec.name))
+                .help("it is for `merge tokens`")),
+            _ => Ok(found),
+        }
+    }
+
     fn cannot(&self, noun: &str) -> Diagnostic {
         self.unfit(format!("`{}` cannot score {noun}", self.spec.name))
     }
@@ -248,6 +271,7 @@ impl Scorer {
             (_, Some(_)) => "it scores heads, neurons and other units",
             (None, None) if self.criterion.decomposes() => "it takes matrices apart, for `factorize`",
             (None, None) if self.criterion.grouping().is_some() => "it puts experts into groups, for `merge`",
+            (None, None) if self.criterion.reducing().is_some() => "it says which tokens go",
             (None, None) if self.criterion.recovery().is_some() => "it fits outputs anew, for `recover`",
             (None, None) => "it scores nothing by itself",
         };

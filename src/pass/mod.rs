@@ -20,6 +20,7 @@ mod recovery;
 mod registry;
 mod spec;
 mod step;
+pub mod tokens;
 mod value;
 
 use std::fmt::Debug;

@@ -16,6 +16,8 @@ pub enum NounKind {
     Weights,
     /// The output projections of attention and feed-forward: what they add to the stream.
     Outputs,
+    /// Tokens on their way through layers: no element of a stored axis.
+    Tokens,
     /// Elements of axes of these roles.
     Elements(&'static [Role]),
 }
@@ -61,6 +63,11 @@ pub static NOUNS: &[Noun] = &[
         name: "layers",
         doc: "whole blocks; the others are numbered anew",
         kind: NounKind::Elements(&[Role::Layers]),
+    },
+    Noun {
+        name: "tokens",
+        doc: "tokens on their way through layers; which ones are chosen anew for each sample",
+        kind: NounKind::Tokens,
     },
     Noun {
         name: "vocab",

@@ -34,6 +34,8 @@ pub struct Target {
     pub axes: Vec<String>,
     /// Paths of the sites whose weights are meant.
     pub sites: Vec<String>,
+    /// Paths of the layers whose tokens are meant.
+    pub layers: Vec<String>,
     /// How many of the noun one element of an axis is: query heads that share a key/value head; else 1.
     pub group: usize,
 }

@@ -3,10 +3,13 @@
 pub mod cast;
 pub mod densify;
 pub mod drop;
+pub mod drop_tokens;
 pub mod factorize;
 pub mod merge;
+pub mod merge_tokens;
 pub mod prune;
 pub mod recover;
+pub mod reduce_tokens;
 pub mod skip;
 pub mod sparsify;
 
@@ -16,8 +19,11 @@ use crate::pass::PassSpec;
 pub static PASSES: &[&PassSpec] = &[
     &prune::SPEC,
     &drop::SPEC,
+    &drop_tokens::SPEC,
     &merge::SPEC,
+    &merge_tokens::SPEC,
     &skip::SPEC,
+    &reduce_tokens::SPEC,
     &sparsify::SPEC,
     &factorize::SPEC,
     &recover::SPEC,

@@ -10,11 +10,12 @@ use candle_core::{Device, Tensor};
 use super::experts::experts;
 use super::kernel::attention::Heads;
 use super::kernel::rope::Turns;
+use super::reduce::reduced;
 use super::rows::{Batch, Inputs, Rows};
 use super::watch::{Gates, Watch};
 use super::weights::{Loaded, Matrix};
 use super::{Failure, grid, op};
-use crate::graph::{Attention, Dim, Graph, Op, OpId, Rope, SiteId};
+use crate::graph::{Attention, Graph, Op, OpId, Rope, SiteId};
 
 /// What an operation makes: a row for each token (or one for each sample), samples one after the other.
 #[derive(Debug, Clone)]
@@ -107,6 +108,11 @@ impl Running<'_> {
             }
             Op::Activation(of) => operands[0].with(op::activation(*of, &operands[0].tensor)?),
             Op::Attention(attention) => self.attention(attention, id, operands)?,
+            Op::ReduceTokens(of) => {
+                let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
+                let heads = self.heads(&of.attention, id, [1, 2, 2], [query, key]);
+                reduced(of, heads, x, [query, key])?
+            }
             Op::Experts(of) => experts(self, of, &operands[0], watch)?,
             Op::Add => operands[0].with((&operands[0].tensor + &operands[1].tensor)?),
             Op::Multiply => operands[0].with((&operands[0].tensor * &operands[1].tensor)?),
@@ -194,19 +200,18 @@ impl Running<'_> {
         Ok(y)
     }
 
-    fn attention(&self, of: &Attention, id: OpId, operands: &[Value]) -> Result<Value, Failure> {
-        let features: Vec<Dim> = self
-            .graph
-            .operands(id)
-            .iter()
-            .map(|&operand| self.graph.ops[operand].value.last().cloned().unwrap_or_default())
-            .collect();
-        let innermost = |dim: &Dim| dim.0.last().map_or(1, |&axis| self.graph.extent(axis).max).max(1);
-        let (head_dim, value_dim) = (innermost(&features[1]), innermost(&features[2]));
-        let [query, key, value] = operands else { unreachable!("attention has three operands") };
+    /// The heads of an attention whose queries, keys and values are these operands of an operation.
+    fn heads(&self, of: &Attention, id: OpId, places: [usize; 3], [query, key]: [&Value; 2]) -> Heads {
+        let operands = self.graph.operands(id);
+        let innermost = |place: usize| {
+            let features = self.graph.ops[operands[place]].value.last();
+            let axis = features.and_then(|dim| dim.0.last());
+            axis.map_or(1, |&axis| self.graph.extent(axis).max).max(1)
+        };
+        let (head_dim, value_dim) = (innermost(places[1]), innermost(places[2]));
         let width = |value: &Value| value.tensor.dims()[1];
         let kv_heads = (width(key) / head_dim).max(1);
-        let heads = Heads {
+        Heads {
             kv_heads,
             group: width(query) / head_dim / kv_heads,
             head_dim,
@@ -214,7 +219,13 @@ impl Running<'_> {
             scale: of.scale as f32,
             causal: of.causal,
             window: of.window,
-        };
+        }
+    }
+
+    fn attention(&self, of: &Attention, id: OpId, operands: &[Value]) -> Result<Value, Failure> {
+        let [query, key, value] = operands else { unreachable!("attention has three operands") };
+        let heads = self.heads(of, id, [0, 1, 2], [query, key]);
+        let head_dim = heads.head_dim;
         let (mut turned_query, mut turned_key) = (query.tensor.clone(), key.tensor.clone());
         if let Some(rope) = &of.rope {
             let positions = Arc::new(query.rows.positions());
@@ -224,7 +235,8 @@ impl Running<'_> {
             turned_key = op::rope(&turned_key, &turns, &positions)?;
         }
         let sequences = Arc::new(query.rows.ranges());
-        Ok(query.with(op::attention(heads, &sequences, &turned_query, &turned_key, &value.tensor)?))
+        let bias = if of.by_size { key.rows.log_sizes() } else { None };
+        Ok(query.with(op::attention(heads, &sequences, bias, &turned_query, &turned_key, &value.tensor)?))
     }
 
     /// Every patch of every picture as a row, times the kernel as a matrix.
@@ -287,16 +299,21 @@ impl Value {
         Ok(Self { tensor: self.tensor.index_select(&at, 0)?, rows: Arc::new(self.rows.pooled()) })
     }
 
-    /// The mean of each sample's rows.
+    /// The mean of each sample's rows, each as often as it stands for tokens.
     ///
     /// # Errors
     /// Where the tensor is not of rows: an error of ours.
     pub fn mean(&self) -> Result<Self, Failure> {
-        let means = self
-            .rows
-            .ranges()
-            .into_iter()
-            .map(|range| self.tensor.narrow(0, range.start, range.len())?.mean_keepdim(0));
+        let mean = |range: std::ops::Range<usize>| {
+            let rows = self.tensor.narrow(0, range.start, range.len())?;
+            let Some(sizes) = self.rows.sizes().map(|sizes| &sizes[range]) else {
+                return rows.mean_keepdim(0);
+            };
+            let sum: f32 = sizes.iter().sum();
+            let shares: Vec<f32> = sizes.iter().map(|size| size / sum).collect();
+            rows.broadcast_mul(&op::tensor(shares, (sizes.len(), 1))?)?.sum_keepdim(0)
+        };
+        let means = self.rows.ranges().into_iter().map(mean);
         let means: Vec<Tensor> = means.collect::<candle_core::Result<_>>()?;
         Ok(Self { tensor: Tensor::cat(&means, 0)?, rows: Arc::new(self.rows.pooled()) })
     }

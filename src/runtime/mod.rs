@@ -11,6 +11,7 @@ pub mod kernel;
 mod loss;
 mod model;
 pub mod op;
+mod reduce;
 mod rows;
 mod watch;
 mod weights;

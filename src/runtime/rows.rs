@@ -4,13 +4,18 @@
 //! operation but attention, pooling and positions works on rows and need not know where a sample ends.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::pass::{Input, Sample};
 
-/// Where each sample's rows begin, and where the last ones end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rows(Vec<usize>);
+/// Where each sample's rows begin, and where the last ones end; and what rows stand for once tokens were reduced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    starts: Vec<usize>,
+    /// How many tokens each row stands for; none where each is its own.
+    sizes: Option<Vec<f32>>,
+}
 
 impl Rows {
     pub fn of(lengths: impl IntoIterator<Item = usize>) -> Self {
@@ -18,22 +23,39 @@ impl Rows {
         for length in lengths {
             starts.push(starts[starts.len() - 1] + length);
         }
-        Self(starts)
+        Self { starts, sizes: None }
+    }
+
+    /// The same rows, each of which stands for so many tokens.
+    pub fn with_sizes(self, sizes: Vec<f32>) -> Self {
+        debug_assert_eq!(sizes.len(), self.count(), "a size for each row");
+        Self { sizes: Some(sizes), ..self }
+    }
+
+    /// How many tokens each row stands for, where some stand for more than one.
+    pub fn sizes(&self) -> Option<&[f32]> {
+        self.sizes.as_deref()
+    }
+
+    /// Their logarithms: what attention adds to the scores of a key.
+    pub fn log_sizes(&self) -> Option<Arc<Vec<f32>>> {
+        let sizes = self.sizes.as_ref()?;
+        Some(Arc::new(sizes.iter().map(|size| size.ln()).collect()))
     }
 
     /// How many samples.
     pub fn samples(&self) -> usize {
-        self.0.len() - 1
+        self.starts.len() - 1
     }
 
     /// How many rows of all.
     pub fn count(&self) -> usize {
-        self.0[self.samples()]
+        self.starts[self.samples()]
     }
 
     /// The rows of a sample.
     pub fn of_sample(&self, sample: usize) -> Range<usize> {
-        self.0[sample]..self.0[sample + 1]
+        self.starts[sample]..self.starts[sample + 1]
     }
 
     pub fn ranges(&self) -> Vec<Range<usize>> {
@@ -57,7 +79,7 @@ impl Rows {
 
     /// One row a sample.
     pub fn pooled(&self) -> Self {
-        Self((0..=self.samples()).collect())
+        Self { starts: (0..=self.samples()).collect(), sizes: None }
     }
 }
 

@@ -18,6 +18,16 @@ impl Stream {
         Self { start: u64::from_le_bytes(*start) }
     }
 
+    /// The stream of a start that another one told.
+    pub fn from_start(start: u64) -> Self {
+        Self { start }
+    }
+
+    /// What all numbers follow from.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
     /// 64 random bits.
     pub fn bits(&self, index: u64) -> u64 {
         let mut z = self.start.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));

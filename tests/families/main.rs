@@ -6,6 +6,7 @@ mod export;
 mod graph_file;
 mod inspected;
 mod support;
+mod tokens;
 
 use serde_json::Value;
 use support::{class, classes, from_config, golden, published, published_counts, shapes};

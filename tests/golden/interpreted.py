@@ -32,6 +32,12 @@ CASES = {
     "factored": ("llama-sotu", WORDS, "factorize weights of layers[*].mlp to rank(32)"),
     "uneven heads": ("llama-sotu", WORDS, "prune heads, neurons of layers[*] to 70% flops"),
     "classifier": ("bert-eras", LABELLED, "prune heads, neurons of layers[*] to 60% flops"),
+    "merged tokens": ("vit-fashion", CLOTHES, "merge tokens at layers[*] by key_similarity remove 2"),
+    "energy": ("vit-fashion", CLOTHES, "merge tokens at layers[*] by energy keep 80%"),
+    "fused tokens": ("vit-fashion", CLOTHES, "drop tokens at layers[1, 2] by cls_attention(fuse: true) keep 70%"),
+    "dropped by chance": ("vit-fashion", CLOTHES, "drop tokens at layers[*] by random keep 80%"),
+    "tokens of texts": ("bert-eras", LABELLED, "drop tokens at layers[*] by attention_mass keep 70%"),
+    "merged texts": ("bert-eras", LABELLED, "merge tokens at layers[*] by key_similarity remove 6"),
     "pictures": ("vit-fashion", CLOTHES, "prune heads, neurons of layers[*] to 60% flops"),
 }
 

@@ -17,5 +17,6 @@ mod recovered;
 mod run;
 mod runtime;
 mod sparsify;
+mod tokens;
 mod trained;
 mod units;

@@ -2,7 +2,7 @@
 
 use petgraph::visit::{EdgeRef, IntoEdgeReferences};
 
-use super::super::axis::{AxisId, Dim};
+use super::super::axis::{AxisId, Dim, Role};
 use super::super::op::Op;
 use super::super::tree::NodeId;
 use super::super::{Graph, OpId};
@@ -30,7 +30,9 @@ impl Graph {
     /// Axes go with the node that they belong to.
     fn axes_outlive(&self, dims: &[Dim], members: &Members) -> bool {
         let axes = dims.iter().flat_map(|dim| &dim.0);
-        axes.into_iter().all(|&axis| within(&self.members(self.axes[axis].node), members))
+        // Tokens flow on from the layer where they became fewer; when it goes, what is behind has others.
+        let flows = |axis: AxisId| self.axes[axis].role == Role::Tokens;
+        axes.into_iter().all(|&axis| flows(axis) || within(&self.members(self.axes[axis].node), members))
     }
 
     fn params_keep_to_members(&self) -> Checked {
@@ -85,7 +87,8 @@ impl Graph {
             ensure(there, || "a block is of nothing".into())?;
             let inside = |op: OpId| self.tree.above(self.ops[op].node).any(|node| node == block.node);
             let ends = !inside(block.input) && inside(block.output);
-            let alike = self.ops[block.input].value == self.ops[block.output].value;
+            // A layer may have fewer tokens behind it than in front.
+            let alike = self.ops[block.input].value.last() == self.ops[block.output].value.last();
             ensure(ends && alike, || format!("`{}` cannot be taken out", self.tree.path(block.node)))?;
         }
         for edge in self.ops.edge_references() {

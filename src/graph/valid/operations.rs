@@ -58,6 +58,9 @@ impl Graph {
             (Op::Attention(_), [query, keys, values]) => {
                 same(query) && keys == values && attends(self, query, keys)
             }
+            (Op::ReduceTokens(_), [x, query, key]) => {
+                value.len() == 2 && x.last() == value.last() && rows(query) == rows(x) && rows(key) == rows(x)
+            }
             (Op::Experts(experts), [x]) => same(x) && x.last().is_some_and(|x| self.fit_experts(experts, x)),
             (Op::Add | Op::Multiply, [left, right]) => same(left) && same(right),
             (Op::Weigh, [x, weights]) => {

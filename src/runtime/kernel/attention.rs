@@ -39,6 +39,10 @@ impl Heads {
         self.kv_heads * self.group * self.value_dim
     }
 
+    pub fn key_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
     /// The keys that the query of this number sees, of `keys`.
     fn seen(&self, query: usize, keys: usize) -> Range<usize> {
         if !self.causal {
@@ -60,6 +64,8 @@ pub struct Operands<'a> {
     pub query: &'a [f32],
     pub key: &'a [f32],
     pub value: &'a [f32],
+    /// What is added to all scores of a key, `[rows]`.
+    pub bias: Option<&'a [f32]>,
 }
 
 /// One head of one sequence in the rows of all.
@@ -109,6 +115,10 @@ impl<'a> Place<'a> {
         for (row, query) in p.chunks_exact_mut(keys.len()).zip(queries.clone()) {
             let seen = self.heads.seen(query, self.rows.len());
             let seen = seen.start - keys.start..seen.end - keys.start;
+            if let Some(bias) = self.operands.bias {
+                let bias = &bias[self.rows.start + keys.start..];
+                row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+            }
             row[..seen.start].fill(0.0);
             row[seen.end..].fill(0.0);
             softmax(&mut row[seen]);
@@ -190,6 +200,26 @@ pub fn forward(heads: Heads, sequences: &[Range<usize>], operands: Operands<'_>,
             }
         },
     );
+}
+
+/// How much some queries of a sequence attend to each of its rows: summed over the queries, averaged over heads.
+pub fn mass(heads: Heads, rows: &Range<usize>, operands: Operands<'_>, queries: Range<usize>) -> Vec<f32> {
+    let Heads { kv_heads, group, .. } = heads;
+    let mut mass = vec![0.0; rows.len()];
+    let mut p = Vec::new();
+    let share = 1.0 / (kv_heads * group).max(1) as f32;
+    for head in 0..kv_heads * group {
+        let place = Place { heads, rows: rows.clone(), kv_head: head / group, operands };
+        for start in queries.clone().step_by(TILE) {
+            let tile = start..(start + TILE).min(queries.end);
+            let keys = heads.tile(&tile, rows.len());
+            place.probabilities(&tile, &keys, head % group, &mut p);
+            for row in p.chunks_exact(keys.len()) {
+                mass[keys.clone()].iter_mut().zip(row).for_each(|(mass, p)| *mass += share * p);
+            }
+        }
+    }
+    mass
 }
 
 /// Gradients of queries, keys and values.

@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod combine;
 mod cross_entropy;
 mod gate;
 mod host;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use activation::activation;
 pub use attention::attention;
+pub use combine::{Combination, combine};
 pub use cross_entropy::cross_entropy;
 pub use gate::{Gate, gate};
 pub use host::{Host, tensor};

@@ -9,6 +9,7 @@ use super::*;
 use crate::graph::{Activation, Rope};
 use crate::runtime::kernel::attention::Heads;
 use crate::runtime::kernel::rope::Turns;
+use crate::runtime::rows::Rows;
 
 /// Numbers between -1 and 1 that no symmetry is in.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -97,7 +98,10 @@ fn attention_has_gradients_for_all_three() {
     let sequences: Arc<Vec<Range<usize>>> = Arc::new(vec![0..3, 3..7]);
     for (causal, window) in [(false, None), (true, None), (true, Some(2))] {
         let (q, k, v) = (var(&[7, 16], 8), var(&[7, 8], 9), var(&[7, 8], 10));
-        check(&[&q, &k, &v], || attention(heads(causal, window), &sequences, &q, &k, &v).unwrap());
+        for bias in [None, Some(Arc::new(numbers(7, 18)))] {
+            let attend = || attention(heads(causal, window), &sequences, bias.clone(), &q, &k, &v).unwrap();
+            check(&[&q, &k, &v], attend);
+        }
     }
 }
 
@@ -112,7 +116,7 @@ fn attention_is_what_its_definition_says() {
         let (q, k, v) = (numbers(rows * 16, 11), numbers(rows * 8, 12), numbers(rows * 8, 13));
         let of = |values: &[f32], width: usize| tensor(values.to_vec(), (rows, width)).unwrap();
         let sequences = Arc::new(ranges.clone());
-        let found = attention(heads, &sequences, &of(&q, 16), &of(&k, 8), &of(&v, 8)).unwrap();
+        let found = attention(heads, &sequences, None, &of(&q, 16), &of(&k, 8), &of(&v, 8)).unwrap();
         let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for range in &ranges {
             for row in range.clone() {
@@ -136,6 +140,36 @@ fn attention_is_what_its_definition_says() {
             }
         }
     }
+}
+
+/// A key that counts three times is three equal keys.
+#[test]
+fn a_bias_of_a_logarithm_counts_a_key_so_often() {
+    let of = |values: Vec<f32>, width: usize| tensor(values.clone(), (values.len() / width, width)).unwrap();
+    let (q, k, v) = (numbers(16 * 2, 19), numbers(8 * 2, 20), numbers(8 * 2, 21));
+    let tripled = |values: &[f32], width: usize| [values, &values[width..], &values[width..]].concat();
+    let attend = |bias, q, k, v, rows: usize| {
+        let found =
+            attention(heads(false, None), &Arc::new(Rows::of([rows]).ranges()), bias, &q, &k, &v).unwrap();
+        found.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    let bias = Some(Arc::new(vec![0.0, 3f32.ln()]));
+    let once = attend(bias, of(q.clone(), 16), of(k.clone(), 8), of(v.clone(), 8), 2);
+    let thrice = attend(None, of(tripled(&q, 16), 16), of(tripled(&k, 8), 8), of(tripled(&v, 8), 8), 4);
+    let off = once.iter().zip(&thrice).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-6, "{off}");
+}
+
+#[test]
+fn combined_rows_give_their_gradients_back() {
+    let x = var(&[4, 3], 22);
+    let rows = [vec![(0, 1.0)], vec![(1, 0.25), (3, 0.75)], vec![(3, -2.0)]];
+    let combination = Arc::new(Combination::new(rows));
+    check(&[&x], || combine(&x, Arc::clone(&combination)).unwrap());
+    let y = combine(&x, combination).unwrap().to_vec2::<f32>().unwrap();
+    let x = x.to_vec2::<f32>().unwrap();
+    assert_eq!(y[0], x[0]);
+    assert_eq!(y[1][2], 0.25 * x[1][2] + 0.75 * x[3][2]);
 }
 
 #[test]
