@@ -207,7 +207,7 @@ impl TakingApart<'_> {
             self.room.write(&factor_name(path, Part::Right), &mut right)?;
             let (out, inputs) = (left.len() / rank, right.len() / rank);
             weights.get_mut(site).matrix =
-                Matrix::Factored { left: tensor(left, (out, rank))?, right: tensor(right, (rank, inputs))? };
+                Matrix::Factored { left: tensor(left, (out, rank))?, right: tensor(right, (rank, inputs))?, rest: None };
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ pub mod cast;
 pub mod densify;
 pub mod drop;
 pub mod factorize;
+pub mod factorize_experts;
+pub mod insert;
 pub mod merge;
 pub mod prune;
 pub mod recover;
@@ -20,6 +22,8 @@ pub static PASSES: &[&PassSpec] = &[
     &skip::SPEC,
     &sparsify::SPEC,
     &factorize::SPEC,
+    &factorize_experts::SPEC,
+    &insert::SPEC,
     &recover::SPEC,
     &cast::SPEC,
     &densify::SPEC,
