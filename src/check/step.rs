@@ -162,7 +162,8 @@ impl Checker<'_> {
         let specs: Vec<&'static PassSpec> = self.registry.passes_of(&verb.text).collect();
         if specs.is_empty() {
             let message = format!("there is no verb `{}`", verb.text);
-            let verbs = self.registry.passes.iter().map(|spec| spec.verb);
+            let mut verbs: Vec<&str> = self.registry.passes.iter().map(|spec| spec.verb).collect();
+            verbs.dedup();
             let diagnostic = Diagnostic::at(&codes::UNKNOWN_VERB, verb.span, message);
             self.report(diagnostic.suggest(&verb.text, verb.span, verbs));
             return None;

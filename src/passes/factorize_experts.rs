@@ -196,7 +196,7 @@ impl Rewrite for FactorExperts {
 /// Numbers that were kept as f32.
 fn numbers_of(expr: &Expr) -> Result<Vec<usize>, Diagnostic> {
     let mut bytes = Vec::new();
-    expr.read_rows(0..expr.len(), &mut bytes)?;
+    expr.read_rows(0..expr.rows(), &mut bytes)?;
     let mut values = vec![0.0f32; expr.len()];
     convert::read_f32(expr.dtype(), &bytes, &mut values).expect("numbers are floats");
     Ok(values.into_iter().map(|value| value as usize).collect())

@@ -283,7 +283,8 @@ fn mixtures_are_at_least_as_good_as_sets() {
     let dropped = trained
         .run(&format!("{WIDE}drop experts of layers[*] by evolution(calib, population: 4, iterations: 4, seed: 3) keep 4"));
     let sets = trained.loss(&dropped.version);
-    near(&[loss(0)], &[sets], 1e-5, "no mixtures");
+    // Of one child the better of it and of its parents stays.
+    assert!(loss(1) <= sets * (1.0 + 1e-5));
     let mixed = loss(30);
     assert!(mixed < sets, "{mixed} {sets}");
     assert_eq!(mixed, loss(30));
