@@ -34,7 +34,8 @@ fn main() {
         out.display().to_string()
     );
     std::fs::write(&recipe, text).expect("a recipe can be written");
-    let (ours, peak) = timed(Command::new(env!("CARGO_BIN_EXE_tamis")).args(["run", "--no-cache"]).arg(&recipe));
+    let (ours, peak) =
+        timed(Command::new(env!("CARGO_BIN_EXE_tamis")).args(["run", "--no-cache"]).arg(&recipe));
     println!("tamis          {ours:>8.1} s, {peak:>6} MB at the peak");
     let Some(python) = arguments.first().filter(|python| !python.is_empty()) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/merge.py");
@@ -62,7 +63,14 @@ fn timed(command: &mut Command) -> (f64, u64) {
     let seconds = begun.elapsed().as_secs_f64();
     let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "{errors}");
-    print!("{}", String::from_utf8_lossy(&ran.stdout).lines().filter(|it| it.starts_with("  ")).map(|it| format!("{it}\n")).collect::<String>());
+    print!(
+        "{}",
+        String::from_utf8_lossy(&ran.stdout)
+            .lines()
+            .filter(|it| it.starts_with("  "))
+            .map(|it| format!("{it}\n"))
+            .collect::<String>()
+    );
     let peak = errors.lines().rev().find_map(|line| line.strip_prefix("peak ")?.parse::<u64>().ok());
     (seconds, peak.unwrap_or(0) / 1024)
 }

@@ -92,13 +92,16 @@ impl Checker<'_> {
         let Some(why) = graph.cannot_run() else { return Some(()) };
         let works = lowering.stages.iter().flat_map(|stage| &stage.work);
         let data = works.flat_map(|work| work.data()).next();
-        let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next()) else {
+        let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next())
+        else {
             return Some(());
         };
         let message = format!("this step shows `{}` to a model that tamis does not run: {why}", data.name);
         let by = step.clauses.iter().find(|clause| clause.kind == ClauseKind::By).map(value_span);
         let error = Diagnostic::at(&codes::CANNOT_RUN, by.unwrap_or(step.verb.span), message);
-        self.report(error.help("criteria that look at weights alone take it: `magnitude`, `weights`, `random`"));
+        self.report(
+            error.help("criteria that look at weights alone take it: `magnitude`, `weights`, `random`"),
+        );
         None
     }
 

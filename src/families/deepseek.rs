@@ -119,7 +119,8 @@ impl Mixture {
         let groups = config.usize_or("n_group", 1)?.max(1);
         let chosen = config.usize_or("topk_group", groups)?;
         if !experts.extent.is_multiple_of(groups) || !(1..=groups).contains(&chosen) {
-            let message = format!("{} experts in {groups} groups, {chosen} of which are chosen from", experts.extent);
+            let message =
+                format!("{} experts in {groups} groups, {chosen} of which are chosen from", experts.extent);
             return Err(config.field_error("n_group", message));
         }
         let grouped = third || config.str_or("topk_method", "greedy")? == "group_limited_greedy";

@@ -47,9 +47,8 @@ pub(super) fn decoder(
 ) -> Result<(), Diagnostic> {
     let heads = Heads::read(config)?;
     let windows = windows(config, count(config, "num_hidden_layers")?.extent)?;
-    let attend = |m: &mut Builder<'_>, layer: usize, x| {
-        heads.attention(m, x, windows.get(layer).copied().flatten())
-    };
+    let attend =
+        |m: &mut Builder<'_>, layer: usize, x| heads.attention(m, x, windows.get(layer).copied().flatten());
     decoder_of(config, m, attend, feed_forward)
 }
 

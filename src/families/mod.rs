@@ -123,7 +123,13 @@ impl DerivedHeads {
 
     /// Attention that knows no positions.
     fn attention(&self, causal: bool) -> Attention {
-        Attention { causal, scale: (self.head_dim as f64).sqrt().recip(), rope: None, window: None, relative: None }
+        Attention {
+            causal,
+            scale: (self.head_dim as f64).sqrt().recip(),
+            rope: None,
+            window: None,
+            relative: None,
+        }
     }
 }
 

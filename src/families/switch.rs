@@ -4,8 +4,8 @@ use super::{activation, count, size, size_or};
 use crate::checkpoint::{Config, Family};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{
-    Activation, Attention, AxisId, Bias, Builder, Dim, Expert, Experts, Formula, Role, SiteId, SiteKind, Size,
-    Value, View,
+    Activation, Attention, AxisId, Bias, Builder, Dim, Expert, Experts, Formula, Role, SiteId, SiteKind,
+    Size, Value, View,
 };
 
 pub static SWITCH: Family = Family {
@@ -17,7 +17,9 @@ pub static SWITCH: Family = Family {
 
 fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     if config.bool_or("is_gated_act", false)? {
-        return Err(config.field_error("is_gated_act", "gated feed-forwards of a Switch are not known to tamis"));
+        return Err(
+            config.field_error("is_gated_act", "gated feed-forwards of a Switch are not known to tamis")
+        );
     }
     let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "d_model")?);
     let encoder = Stack::read(config, "encoder", "num_layers", "num_sparse_encoder_layers")?;
@@ -29,7 +31,9 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
     let (x, words) = m.scope("embeddings", |m| m.embedding("words", "shared", ids, vocab, hidden));
     // Copies of the table that older files hold.
     let table = m.weight_param(words);
-    ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"].iter().for_each(|name| m.alias(table, name));
+    ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"]
+        .iter()
+        .for_each(|name| m.alias(table, name));
     let read = m.scope("encoder", |m| encoder.build(m, x, None));
     let y = m.scope("decoder", |m| {
         let ids = m.more_token_ids(ids);
@@ -89,8 +93,9 @@ impl Stack {
         let x = m.layers(layers, &format!("{}.block", self.name), x, |m, x| {
             let normed = m.rms_norm("norm1", "layer.0.layer_norm", x, self.eps);
             let own = Attention { causal: read.is_some(), relative: Some(relative), ..plain() };
-            let attended =
-                m.scope("attention", |m| self.attention(m, "layer.0.SelfAttention", heads, own, normed, normed));
+            let attended = m.scope("attention", |m| {
+                self.attention(m, "layer.0.SelfAttention", heads, own, normed, normed)
+            });
             let mut x = m.add(x, attended);
             if let Some(read) = read {
                 let normed = m.rms_norm("cross_norm", "layer.1.layer_norm", x, self.eps);

@@ -221,7 +221,9 @@ impl Graph {
     pub fn rest_unsettled(&self, after: &Graph) -> Option<SiteId> {
         let settled = |id: SiteId| {
             let outs = self.site_dims(id).0;
-            outs.0.iter().all(|&axis| after.axes.get(axis).is_none_or(|now| now.extent == self.axes[axis].extent))
+            outs.0
+                .iter()
+                .all(|&axis| after.axes.get(axis).is_none_or(|now| now.extent == self.axes[axis].extent))
         };
         let has_rest = |site: &super::Site| matches!(site.weight, Weight::Factored { rest: Some(_), .. });
         let mut ids = self.sites.iter().filter(|(_, site)| has_rest(site)).map(|(id, _)| id);

@@ -84,7 +84,8 @@ impl Graph {
         let node = self.tree.child(layer, "transfer", None);
         let weight = Weight::Dense(View::whole(param));
         let kind = SiteKind::Token;
-        let site = self.sites.push(Site { node, kind, weight, bias: None, transposed: false, sparsity: None });
+        let site =
+            self.sites.push(Site { node, kind, weight, bias: None, transposed: false, sparsity: None });
         self.tree.set_site(node, site);
         if let Op::Experts(experts) = &mut self.ops[id].op {
             experts.transfer = Some(site);
@@ -108,7 +109,8 @@ impl Graph {
         let param = self.params.push(Param { name, dims, aliases: Vec::new(), ..of });
         let weight = Weight::Dense(View::whole(param));
         let kind = SiteKind::Linear;
-        let site = self.sites.push(Site { node, kind, weight, bias: None, transposed: false, sparsity: None });
+        let site =
+            self.sites.push(Site { node, kind, weight, bias: None, transposed: false, sparsity: None });
         self.tree.set_site(node, site);
         if let Op::Experts(experts) = &mut self.ops[id].op {
             (experts.nulls, experts.top_k) = (Some(Nulls { axis: nulls, router: site }), top_k);
@@ -124,7 +126,9 @@ impl Graph {
             let path = self.axis_path(experts.axis);
             let extent = self.extent(experts.axis);
             let why = match experts {
-                Experts { transfer: Some(_), .. } => format!("shares of `{path}` are sums of the router's shares"),
+                Experts { transfer: Some(_), .. } => {
+                    format!("shares of `{path}` are sums of the router's shares")
+                }
                 Experts { routes: Some(routes), .. } => {
                     format!("{} rows of the router lead to {extent} of `{path}`", routes.to.len())
                 }

@@ -203,7 +203,13 @@ pub struct Routes {
 
 impl Experts {
     /// A softmax over one expert a row, the best `top_k` of which run.
-    pub fn new(axis: AxisId, router: SiteId, experts: Vec<Expert>, top_k: usize, activation: Activation) -> Self {
+    pub fn new(
+        axis: AxisId,
+        router: SiteId,
+        experts: Vec<Expert>,
+        top_k: usize,
+        activation: Activation,
+    ) -> Self {
         Self {
             axis,
             router,

@@ -211,7 +211,9 @@ impl Site {
     pub fn views(&self) -> impl Iterator<Item = &View> {
         let (first, second, third) = match &self.weight {
             Weight::Dense(view) => (view, None, None),
-            Weight::Factored { left, right, rest } => (left, Some(right), rest.as_ref().map(|rest| &rest.view)),
+            Weight::Factored { left, right, rest } => {
+                (left, Some(right), rest.as_ref().map(|rest| &rest.view))
+            }
         };
         std::iter::once(first).chain(second).chain(third).chain(&self.bias)
     }
@@ -219,7 +221,9 @@ impl Site {
     pub(super) fn views_mut(&mut self) -> impl Iterator<Item = &mut View> {
         let (first, second, third) = match &mut self.weight {
             Weight::Dense(view) => (view, None, None),
-            Weight::Factored { left, right, rest } => (left, Some(right), rest.as_mut().map(|rest| &mut rest.view)),
+            Weight::Factored { left, right, rest } => {
+                (left, Some(right), rest.as_mut().map(|rest| &mut rest.view))
+            }
         };
         std::iter::once(first).chain(second).chain(third).chain(&mut self.bias)
     }

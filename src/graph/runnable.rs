@@ -15,9 +15,15 @@ impl Graph {
             Op::Attention(attention) if attention.relative.is_some() => {
                 Some("its attention adds numbers by how far tokens are apart")
             }
-            Op::Experts(Experts { scoring: Scoring::Sigmoid, .. }) => Some("its routers' shares are sigmoids"),
-            Op::Experts(Experts { correction: Some(_), .. }) => Some("its routers choose by corrected shares"),
-            Op::Experts(Experts { limit: Some(_), .. }) => Some("its routers choose within groups of experts"),
+            Op::Experts(Experts { scoring: Scoring::Sigmoid, .. }) => {
+                Some("its routers' shares are sigmoids")
+            }
+            Op::Experts(Experts { correction: Some(_), .. }) => {
+                Some("its routers choose by corrected shares")
+            }
+            Op::Experts(Experts { limit: Some(_), .. }) => {
+                Some("its routers choose within groups of experts")
+            }
             _ => None,
         })
     }

@@ -159,9 +159,13 @@ impl Graph {
         let made = &self.ops[op];
         let site = |site: SiteId| (self.sites[site].node, Some(site));
         match made.op {
-            Op::Linear(_) | Op::Patches(_) | Op::Experts(_) => {
-                made.op.sites().into_iter().filter(|&site| self.sites[site].kind.is_matrix()).map(site).collect()
-            }
+            Op::Linear(_) | Op::Patches(_) | Op::Experts(_) => made
+                .op
+                .sites()
+                .into_iter()
+                .filter(|&site| self.sites[site].kind.is_matrix())
+                .map(site)
+                .collect(),
             Op::Attention(_) => vec![(made.node, None)],
             _ => Vec::new(),
         }

@@ -7,8 +7,7 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{AxisId, Extent};
 use crate::pass;
 use crate::pass::elements::{
-    Choice, ChooseElements, KeepElements, ScoreElements, Stay, least, refuse_merged,
-    refuse_uneven_groups,
+    Choice, ChooseElements, KeepElements, ScoreElements, Stay, least, refuse_merged, refuse_uneven_groups,
 };
 use crate::pass::{Choosing, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Work};
 use crate::syntax::ast::ClauseKind;

@@ -14,8 +14,8 @@ use crate::graph::{Expert, Extent, Graph, SiteId, Weight};
 use crate::observe::experts::{CompressExperts, Compression, Piece, compressible};
 use crate::pass;
 use crate::pass::{
-    Argument, Count, Finding, Findings, Lowering, Pass, Ratio, Registry, Rewrite, Stage, StepScope, Type, Value,
-    ValueKind, Wrong,
+    Argument, Count, Finding, Findings, Lowering, Pass, Ratio, Registry, Rewrite, Stage, StepScope, Type,
+    Value, ValueKind, Wrong,
 };
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::convert;
@@ -181,7 +181,9 @@ impl Rewrite for FactorExperts {
             let path = version.graph.tree.path(version.graph.sites[site].node);
             let out = version.graph.dim_extent(&version.graph.site_dims(site).0);
             version.factor(site, self.how.rank);
-            let Weight::Factored { left, right, .. } = version.graph.sites[site].weight.clone() else { continue };
+            let Weight::Factored { left, right, .. } = version.graph.sites[site].weight.clone() else {
+                continue;
+            };
             version.replace(left.param, stored(Piece::Left, &path));
             version.replace(right.param, stored(Piece::Right, &path));
             if self.how.rows(out).is_some() {

@@ -56,8 +56,10 @@ impl Pass for Insert {
             let (_, of) = step.graph.experts_of(axis).expect("experts are of an operation");
             let all = step.graph.extent(axis).min + self.count.0;
             if self.top_k.0 > all {
-                let message =
-                    format!("a token cannot choose {} of {all}: `{path}` and {} nulls", self.top_k.0, self.count.0);
+                let message = format!(
+                    "a token cannot choose {} of {all}: `{path}` and {} nulls",
+                    self.top_k.0, self.count.0
+                );
                 return Err(step.at(ClauseKind::With, &codes::TOO_MANY, message));
             }
             if of.skip_below.is_some() {

@@ -63,7 +63,9 @@ impl Failure {
                 let message = format!("a sample has {tokens} tokens, the model {positions} positions");
                 Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!("write `tokens: {positions}`"))
             }
-            Self::NotRun(why) => Diagnostic::new(&codes::CANNOT_RUN, format!("tamis does not run this model: {why}")),
+            Self::NotRun(why) => {
+                Diagnostic::new(&codes::CANNOT_RUN, format!("tamis does not run this model: {why}"))
+            }
             Self::Compute(error) => panic!("operations of a checked graph fit together: {error}"),
         }
     }

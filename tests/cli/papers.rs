@@ -73,9 +73,7 @@ fn every_recipe_of_experts_runs() {
         assert!(perplexities.iter().all(|it| (15.0..200.0).contains(it)), "{name}: {found:?}");
     }
     let few = ["--set", "iterations=4", "--set", "mixtures=8"];
-    let [perplexity, _] = run_with("eep", "", &few)[..] else {
-        panic!("it measures twice")
-    };
+    let [perplexity, _] = run_with("eep", "", &few)[..] else { panic!("it measures twice") };
     assert!((20.0..400.0).contains(&perplexity), "{perplexity}");
 }
 

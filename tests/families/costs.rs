@@ -107,10 +107,7 @@ fn macs_of_switch_are_those_of_its_shapes() {
     let feed_forward = n * 2 * hidden * neurons;
     let routers = 12 * n * 32 * hidden;
     let head = n * hidden * 32128;
-    assert_eq!(
-        macs(&published("switch-base-32", &[])),
-        36 * attention + 24 * feed_forward + routers + head
-    );
+    assert_eq!(macs(&published("switch-base-32", &[])), 36 * attention + 24 * feed_forward + routers + head);
 }
 
 /// Keys and values of DeepSeek come from 512 numbers a token, their turned part of 64 more; queries of V3 from 1536.

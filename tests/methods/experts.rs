@@ -195,13 +195,14 @@ fn averaged_routers_are_plain() {
 #[test]
 fn compressed_experts_answer_as_in_numpy() {
     let (trained, golden) = golden();
-    let done = trained.run(&format!(
-        "{WIDE}factorize experts of layers[*] to rank(8) with {{ residual: sparse(10%) }}"
-    ));
+    let done = trained
+        .run(&format!("{WIDE}factorize experts of layers[*] to rank(8) with {{ residual: sparse(10%) }}"));
     near(&[trained.loss(&done.version)], &[float(&golden["compressed"]["loss"])], 1e-4, "compressed");
     let graph = &done.version.graph;
     let site = graph.places().site("layers[0].experts[0].up").expect("the expert is there");
-    let Weight::Factored { rest: Some(rest), .. } = &graph.sites[site].weight else { panic!("rows are kept") };
+    let Weight::Factored { rest: Some(rest), .. } = &graph.sites[site].weight else {
+        panic!("rows are kept")
+    };
     let rows: Vec<f64> = rest.rows.iter().map(|row| *row as f64).collect();
     assert_eq!(rows, floats(&golden["compressed"]["rows"]));
 }
@@ -237,7 +238,8 @@ fn null_experts_answer_as_in_pytorch() {
     let dir = tempfile::tempdir().expect("a directory");
     for (layer, router) in routers.into_iter().enumerate() {
         let param = version.graph.sites[router].views().next().expect("it has a weight").param;
-        let rows: Vec<f32> = (0..4 * 128).map(|at| (0.3 * (0.7 * f64::from(at) + layer as f64).sin()) as f32).collect();
+        let rows: Vec<f32> =
+            (0..4 * 128).map(|at| (0.3 * (0.7 * f64::from(at) + layer as f64).sin()) as f32).collect();
         replace(&mut version, param, &dir.path().join(layer.to_string()), &[4, 128], &rows);
     }
     near(&[trained.loss(&version)], &[float(&golden["nulls"]["loss"])], 1e-5, "nulls");
@@ -280,8 +282,9 @@ fn mixtures_are_at_least_as_good_as_sets() {
         let by = format!("evolution(calib, population: 4, iterations: 4, mixtures: {mixtures}, seed: 3)");
         trained.loss(&trained.run(&format!("{WIDE}merge experts of layers[*] by {by} into 4")).version)
     };
-    let dropped = trained
-        .run(&format!("{WIDE}drop experts of layers[*] by evolution(calib, population: 4, iterations: 4, seed: 3) keep 4"));
+    let dropped = trained.run(&format!(
+        "{WIDE}drop experts of layers[*] by evolution(calib, population: 4, iterations: 4, seed: 3) keep 4"
+    ));
     let sets = trained.loss(&dropped.version);
     // Of one child the better of it and of its parents stays.
     assert!(loss(1) <= sets * (1.0 + 1e-5));

@@ -30,7 +30,7 @@ import train
 
 HERE = Path(__file__).parent
 NAME = "mixtral-upcycled"
-STEPS, SIZE, LENGTH = 600, 16, 128
+STEPS, SIZE, LENGTH = 240, 16, 128
 SHARED = [
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_parameters",

@@ -102,9 +102,9 @@ impl Graph {
             let gate = expert.gate.is_none_or(|gate| self.site_dims(gate) == (inner.clone(), ins.clone()));
             gate && ins == *features && self.site_dims(expert.down) == (features.clone(), inner)
         });
-        let transfer = experts.transfer.is_none_or(|site| {
-            self.site_dims(site) == (experts.axis.into(), experts.routes_axis().into())
-        });
+        let transfer = experts
+            .transfer
+            .is_none_or(|site| self.site_dims(site) == (experts.axis.into(), experts.routes_axis().into()));
         let chosen_from = match (experts.transfer, experts.nulls) {
             (Some(_), _) => count,
             (None, Some(nulls)) => routes + self.axes.get(nulls.axis).map_or(0, |axis| axis.extent.max),
@@ -129,7 +129,8 @@ impl Graph {
             .is_none_or(|nulls| self.site_dims(nulls.router) == (nulls.axis.into(), features.clone()));
         let limit = experts.limit.is_none_or(|GroupLimit { groups, chosen }| (1..=groups).contains(&chosen));
         // What is not run together is not to be there together.
-        let plain = experts.scoring == Scoring::Softmax && experts.correction.is_none() && experts.limit.is_none();
+        let plain =
+            experts.scoring == Scoring::Softmax && experts.correction.is_none() && experts.limit.is_none();
         let beside = [experts.nulls.is_some(), experts.transfer.is_some(), experts.skip_below.is_some()];
         let extras = beside.into_iter().filter(|it| *it).count();
         correction && nulls && limit && (plain || extras == 0) && extras <= 1

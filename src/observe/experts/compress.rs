@@ -121,7 +121,8 @@ impl CompressExperts {
             dtype,
             shape,
         };
-        let factors = [spec(Piece::Left, dtype, vec![out, rank]), spec(Piece::Right, dtype, vec![rank, inputs])];
+        let factors =
+            [spec(Piece::Left, dtype, vec![out, rank]), spec(Piece::Right, dtype, vec![rank, inputs])];
         let rest = self.how.rows(out).map(|rows| {
             [spec(Piece::Rest, dtype, vec![rows, inputs]), spec(Piece::Rows, DType::F32, vec![rows])]
         });

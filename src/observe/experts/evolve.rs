@@ -76,7 +76,8 @@ impl Work for EvolveSets {
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
         let judge = Judge::new(at, &self.seeing.data, &self.keep)?;
         let chance = &mut Chance::new(self.breeding.seed);
-        let mut known = evolve(&judge.all(), &self.keep, self.breeding, chance, |sets| judge.loss_of_sets(sets))?;
+        let mut known =
+            evolve(&judge.all(), &self.keep, self.breeding, chance, |sets| judge.loss_of_sets(sets))?;
         let (_, stay) = known.swap_remove(0);
         Ok(Finding::Kept(Kept { stay, ..Kept::default() }))
     }
@@ -148,7 +149,8 @@ impl Work for EvolveMixtures {
         drop(sets);
         let judge = Judge::of_mixtures(at, &self.seeing.data, &self.into)?;
         let judged = |(_, sets): (f64, Sets)| -> Result<(f64, Mixtures), Diagnostic> {
-            let mixtures = sets.iter().map(|(path, set)| (path.clone(), Mixing::of_set(set, all[path]))).collect();
+            let mixtures =
+                sets.iter().map(|(path, set)| (path.clone(), Mixing::of_set(set, all[path]))).collect();
             Ok((judge.loss_of_mixtures(&mixtures)?, mixtures))
         };
         let known = known.into_iter().map(judged).collect::<Result<Vec<_>, _>>()?;

@@ -36,11 +36,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// Where weights or samples cannot be read.
-    pub fn new(
-        at: &Context<'_>,
-        data: &'a Data,
-        keep: &BTreeMap<String, usize>,
-    ) -> Result<Self, Diagnostic> {
+    pub fn new(at: &Context<'_>, data: &'a Data, keep: &BTreeMap<String, usize>) -> Result<Self, Diagnostic> {
         let mut judge = Self::read(at, data, keep)?;
         for (path, axis) in paths(at, keep) {
             judge.version.graph.keep(axis, &(0..keep[&path]).collect::<Vec<_>>());

@@ -27,7 +27,8 @@ pub fn refuse_uneven_groups(
     match limit {
         Some(GroupLimit { groups, .. }) if !left.is_multiple_of(groups) => {
             let path = step.graph.axis_path(axis);
-            let message = format!("the router of `{path}` chooses within {groups} groups, and {left} make no {groups}");
+            let message =
+                format!("the router of `{path}` chooses within {groups} groups, and {left} make no {groups}");
             let more = left.next_multiple_of(groups);
             Err(step.at(clause, &codes::INDIVISIBLE, message).help(format!("let {more} stay")))
         }

@@ -28,7 +28,9 @@ impl Merge {
             || self.router == Router::Average;
         if grouped {
             let message = format!("`{}` makes no groups, which options speak of", self.criterion.spec.name);
-            return Err(Diagnostic::at(&codes::CONFLICTING_CLAUSES, step.verb, message).help("leave options out"));
+            return Err(
+                Diagnostic::at(&codes::CONFLICTING_CLAUSES, step.verb, message).help("leave options out")
+            );
         }
         for (path, &count) in into {
             let axis = step.graph.places().axis(path).expect("targets are resolved in this graph");
