@@ -34,6 +34,12 @@ impl Checker<'_> {
             );
             return None;
         }
+        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_run()) {
+            let message = format!("`{}` is not taken of a model that tamis does not run: {why}", spec.name);
+            let error = Diagnostic::at(&codes::CANNOT_RUN, name_span, message);
+            self.report(error.help(format!("`{}` is shown to no such model", data.name)));
+            return None;
+        }
         let sites = match &measured.of {
             Some(selector) => Some(self.measured_sites(selector, state)?),
             None => None,

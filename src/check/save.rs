@@ -64,6 +64,13 @@ impl Checker<'_> {
         self.adopt(found);
         let path = self.place_of(PathBuf::from(written?), value.span)?;
         let loads = state.graph.config_fields();
+        if let (Some(why), Err(reasons)) = (state.graph.cannot_run(), &loads) {
+            let message = format!("nothing could load this: tamis does not run the model, as {why}");
+            let error = Diagnostic::at(&codes::CANNOT_RUN, span, message);
+            let reason =
+                reasons.first().map_or(String::new(), |it| format!("`{}` cannot say it: {}", it.key, it.why));
+            self.report(error.help(reason));
+        }
         if let (Some(LoadsIn::Transformers), Err(reasons)) = (loads_in, &loads) {
             self.refuse_load(reasons, span);
         }

@@ -54,6 +54,7 @@ impl Checker<'_> {
         for note in std::mem::take(&mut lowering.notes) {
             self.report(note);
         }
+        self.refuse_data(step, &lowering, &state.graph)?;
         let mut graph = (*state.graph).clone();
         for stage in &lowering.stages {
             let before = patterns(&graph);
@@ -62,6 +63,7 @@ impl Checker<'_> {
                 self.refuse_undoing(&before, &graph, step)?;
             }
         }
+        self.refuse_loose_rows(&state.graph, &graph, step)?;
         self.remember_changes(&state.graph, &graph, step.span);
         self.remember_patterns(&state.graph, &graph, step.span);
         let of_shapes = match graph.has_shapes_of(&state.graph) {
@@ -85,6 +87,24 @@ impl Checker<'_> {
         })
     }
 
+    /// A model that is not run is shown no data.
+    fn refuse_data(&mut self, step: &ast::Step, lowering: &Lowering, graph: &Graph) -> Option<()> {
+        let Some(why) = graph.cannot_run() else { return Some(()) };
+        let works = lowering.stages.iter().flat_map(|stage| &stage.work);
+        let data = works.flat_map(|work| work.data()).next();
+        let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next())
+        else {
+            return Some(());
+        };
+        let message = format!("this step shows `{}` to a model that tamis does not run: {why}", data.name);
+        let by = step.clauses.iter().find(|clause| clause.kind == ClauseKind::By).map(value_span);
+        let error = Diagnostic::at(&codes::CANNOT_RUN, by.unwrap_or(step.verb.span), message);
+        self.report(
+            error.help("criteria that look at weights alone take it: `magnitude`, `weights`, `random`"),
+        );
+        None
+    }
+
     /// A pattern that an earlier step made has to hold in the result: a step that ends it is an error.
     fn refuse_undoing(
         &mut self,
@@ -105,6 +125,16 @@ impl Checker<'_> {
             None => diagnostic,
         };
         self.report(diagnostic.help("put this step before the other, or `densify weights` in between"));
+        None
+    }
+
+    /// Rows beside factors are numbered: none of their numbers may go.
+    fn refuse_loose_rows(&mut self, before: &Graph, after: &Graph, step: &ast::Step) -> Option<()> {
+        let Some(site) = before.rest_unsettled(after) else { return Some(()) };
+        let path = before.tree.path(before.sites[site].node);
+        let message = format!("outputs of `{path}` go, and some of its rows are kept beside its factors");
+        let error = Diagnostic::at(&codes::FACTORED, step.verb.span, message);
+        self.report(error.help("put this step before the one that factors"));
         None
     }
 

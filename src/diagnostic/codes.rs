@@ -305,6 +305,10 @@ codes! {
     /// The experts of a layer were merged before: several rows of their router lead to one. Such experts are not taken out or merged
     /// again; say it in one step, or merge after taking out.
     MERGED_EXPERTS = "merged-experts", Error, Recipe;
+    /// The model has operations that tamis counts and changes but does not run: an encoder beside a decoder (Switch), latent
+    /// attention (DeepSeek). Criteria and measures that look at data are not for it, and what its architecture's config cannot
+    /// say is not saved, as nothing would run it.
+    CANNOT_RUN = "cannot-run", Error, Recipe;
     /// Only experts that are alike can become one: equally wide, of the same kind. A step before made these differ.
     UNLIKE_EXPERTS = "unlike-experts", Error, Recipe;
     /// There are too many sets of experts to try each. A criterion that scores experts one by one takes any number.

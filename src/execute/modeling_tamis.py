@@ -130,6 +130,12 @@ class TamisModel(PreTrainedModel, GenerationMixin):
         return [self.matrix(view, of["transposed"]) for view in views], bias
 
 
+    def rest(self, site):
+        """Rows that are added to a product of factors, and the outputs that they belong to."""
+        of = named(self.graph["sites"][site]["weight"])[1].get("rest")
+        return of and (self.matrix(of["view"]), torch.tensor(of["rows"], device=self.device))
+
+
 class Run:
     """One forward pass: the operations of a graph."""
 
@@ -144,9 +150,12 @@ class Run:
 
     def apply(self, site, x):
         factors, bias = self.model.weight(site)
+        y = x
         for factor in factors[:-1]:
-            x = F.linear(x, factor)
-        return F.linear(x, factors[-1], bias)
+            y = F.linear(y, factor)
+        y = F.linear(y, factors[-1], bias)
+        rest = self.model.rest(site)
+        return y if rest is None else y.index_add(-1, rest[1], F.linear(x, rest[0]))
 
     def table(self, site):
         return self.model.weight(site)[0][0]
@@ -256,15 +265,24 @@ class Run:
     def experts(self, of, x, dims):
         """The best `top_k` rows of the router; two that lead to one expert let it run once, with the sum of their gates."""
         shape, x = x.shape, x.flatten(0, 1)
-        shares = self.apply(of["router"], x).softmax(-1, dtype=torch.float32)
+        logits, nulls, transfer = self.apply(of["router"], x), of.get("nulls"), of.get("transfer")
+        if nulls is not None:  # rows behind which nothing is
+            logits = torch.cat([logits, self.apply(nulls["router"], x)], dim=-1)
+        shares = logits.softmax(-1, dtype=torch.float32)
+        if transfer is not None:
+            shares = F.linear(shares, self.table(transfer).float())
         gates, rows = shares.topk(of["top_k"], dim=-1)
-        if of["renormalize"]:
+        if nulls is not None:
+            gates = gates.masked_fill(rows >= len(of["experts"]), 0.0)
+            sums = gates.sum(-1, keepdim=True)
+            gates, rows = gates / sums.masked_fill(sums == 0, 1.0), rows.clamp(max=len(of["experts"]) - 1)
+        elif of["renormalize"]:
             gates = gates / gates.sum(-1, keepdim=True)
         if of.get("skip_below") is not None:
             alone = gates[:, 1:] < of["skip_below"] * gates[:, :1]
             first = torch.where(alone, torch.ones_like(alone, dtype=gates.dtype), gates[:, :1])
             gates = torch.cat([first, gates[:, 1:].masked_fill(alone, 0.0)], dim=-1)
-        if of.get("routes") is not None:
+        if of.get("routes") is not None and transfer is None:
             rows = torch.tensor(of["routes"]["to"], device=rows.device)[rows]
         weights = torch.zeros(len(x), len(of["experts"]), dtype=gates.dtype, device=x.device)
         weights = weights.scatter_add(1, rows, gates).to(x.dtype)

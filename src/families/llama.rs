@@ -43,12 +43,24 @@ pub(super) fn gated(
 pub(super) fn decoder(
     config: &Config,
     m: &mut Builder<'_>,
-    mut feed_forward: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
+    feed_forward: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
 ) -> Result<(), Diagnostic> {
     let heads = Heads::read(config)?;
+    let windows = windows(config, count(config, "num_hidden_layers")?.extent)?;
+    let attend =
+        |m: &mut Builder<'_>, layer: usize, x| heads.attention(m, x, windows.get(layer).copied().flatten());
+    decoder_of(config, m, attend, feed_forward)
+}
+
+/// The decoder around attention and a feed-forward of any kind, both given the number of their layer.
+pub(super) fn decoder_of(
+    config: &Config,
+    m: &mut Builder<'_>,
+    mut attend: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
+    mut feed_forward: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
+) -> Result<(), Diagnostic> {
     let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "hidden_size")?);
     let layers = count(config, "num_hidden_layers")?;
-    let windows = windows(config, layers.extent)?;
     let positions = size_or(config, "max_position_embeddings", 2048)?;
     let eps = config.f64_or("rms_norm_eps", 1e-6)?;
 
@@ -67,8 +79,7 @@ pub(super) fn decoder(
     let mut number = 0;
     let x = m.layers(layers, "layers", x, |m, x| {
         let normed = m.rms_norm("norm1", "input_layernorm", x, eps);
-        let attended =
-            m.scope("attention", |m| heads.attention(m, normed, windows.get(number).copied().flatten()));
+        let attended = m.scope("attention", |m| attend(m, number, normed));
         let x = m.add(x, attended);
         let normed = m.rms_norm("norm2", "post_attention_layernorm", x, eps);
         let fed = feed_forward(m, number, normed);
@@ -148,8 +159,8 @@ impl Heads {
         let key = m.linear("key", "self_attn.k_proj", x, keys.clone(), self.bias);
         let value = m.linear("value", "self_attn.v_proj", x, keys, self.bias);
         let scale = (self.head_dim.extent as f64).sqrt().recip();
-        let attention =
-            Attention { causal: true, scale, rope: Some(self.rope.clone()), window, by_size: false };
+        let rope = Some(self.rope.clone());
+        let attention = Attention { causal: true, scale, rope, window, relative: None, by_size: false };
         let [query, key] = [("query_norm", "self_attn.q_norm", query), ("key_norm", "self_attn.k_norm", key)]
             .map(|(node, name, x)| self.norms.of(m, node, name, x));
         let context = m.attention(attention, query, key, value);

@@ -39,8 +39,7 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
             true => stacked(m, x, axis, &neurons),
             false => one_by_one(m, x, axis, &neurons, "block_sparse_moe.experts", names),
         };
-        let (routes, skip_below, renormalize) = (None, None, true);
-        m.experts(Experts { axis, router, routes, experts, top_k, renormalize, activation, skip_below }, x)
+        m.experts(Experts::new(axis, router, experts, top_k, activation), x)
     })
 }
 

@@ -1,6 +1,7 @@
 //! Architectures, a file each: a function that reads like the model and lowers its config and headers to a graph.
 
 mod bert;
+mod deepseek;
 mod dinov2;
 mod distilbert;
 mod gpt2;
@@ -8,6 +9,7 @@ mod llama;
 mod mixtral;
 mod qwen_moe;
 mod roberta;
+mod switch;
 mod vit;
 
 use crate::checkpoint::{Config, Family};
@@ -25,6 +27,8 @@ pub static FAMILIES: &[&Family] = &[
     &llama::LLAMA,
     &mixtral::MIXTRAL,
     &qwen_moe::QWEN_MOE,
+    &deepseek::DEEPSEEK,
+    &switch::SWITCH,
 ];
 
 /// No model is larger in any direction; what claims to be is refused before something is made of it.
@@ -125,6 +129,7 @@ impl DerivedHeads {
             rope: None,
             window: None,
             by_size: false,
+            relative: None,
         }
     }
 }

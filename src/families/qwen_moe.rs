@@ -87,10 +87,8 @@ impl Mixture {
             true => stacked(m, x, axis, &self.neurons),
             false => one_by_one(m, x, axis, &self.neurons, "mlp.experts", names),
         };
-        let (routes, skip_below) = (None, None);
-        let Self { top_k, renormalize, activation, .. } = *self;
-        let of = Experts { axis, router, routes, experts, top_k, renormalize, activation, skip_below };
-        let mixed = m.experts(of, x);
+        let of = Experts::new(axis, router, experts, self.top_k, self.activation);
+        let mixed = m.experts(Experts { renormalize: self.renormalize, ..of }, x);
         match &self.shared {
             Some(neurons) => {
                 let shared = self.shared_expert(m, neurons, x);

@@ -28,6 +28,8 @@ pub enum Role {
     Experts,
     /// Rows of a router, where several lead to one expert.
     Routes,
+    /// Rows of a router that lead to nothing.
+    Nulls,
     Vocab,
     /// Rows of a table of absolute positions.
     Positions,
@@ -44,12 +46,14 @@ pub enum Role {
     GateUp,
     /// The inner width of a factored weight.
     Rank,
+    /// Rows of a weight that are kept beside its factors.
+    RestRows,
     /// A dimension of a buffer: it stays as it is.
     Fixed,
 }
 
 impl Role {
-    pub const ALL: [Role; 21] = [
+    pub const ALL: [Role; 23] = [
         Self::Layers,
         Self::Heads,
         Self::KvHeads,
@@ -70,6 +74,8 @@ impl Role {
         Self::Qkv,
         Self::GateUp,
         Self::Rank,
+        Self::RestRows,
+        Self::Nulls,
         Self::Fixed,
     ];
 
@@ -90,6 +96,8 @@ impl Role {
             Self::Neurons => "neurons",
             Self::Experts => "experts",
             Self::Routes => "routes",
+            Self::Nulls => "null_experts",
+            Self::RestRows => "rest_rows",
             Self::Vocab => "vocab",
             Self::Positions => "positions",
             Self::Tokens => "tokens",

@@ -5,7 +5,7 @@ use petgraph::visit::EdgeRef;
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::op::Op;
-use super::param::{Name, NamePart, Param, SiteId, Sparsity, View, Weight};
+use super::param::{Name, NamePart, Param, Rest, SiteId, Sparsity, View, Weight};
 use super::tree::NodeId;
 use super::{Graph, OpId, ParamId};
 use crate::tensor::DType;
@@ -197,11 +197,38 @@ impl Graph {
         let left = part(Part::Left, vec![out, rank.into()]);
         let right = part(Part::Right, vec![rank.into(), ins]);
         let site = &mut self.sites[site];
-        site.weight = Weight::Factored { left, right };
+        site.weight = Weight::Factored { left, right, rest: None };
         // Factors are made by us and stored as `[out, in]`, whatever the dense weight was.
         site.transposed = false;
         site.sparsity = None;
         Some(rank)
+    }
+
+    /// Adds rows to the factors of a site, `weight_rest [rows, in]`: those of these outputs, ascending. The new param comes back.
+    pub fn add_rest(&mut self, site: SiteId, rows: Vec<usize>) -> Option<ParamId> {
+        let Weight::Factored { right, rest: None, .. } = &self.sites[site].weight else { return None };
+        let (of, ins) = (self.params[right.param].clone(), self.site_dims(site).1);
+        let (node, extent) = (self.sites[site].node, Extent::exact(rows.len()));
+        let axis = self.axes.push(Axis { role: Role::RestRows, extent, node, key: None });
+        let name = of.name.with_suffix("weight_right", "weight_rest");
+        let param = self.params.push(Param { name, dims: vec![axis.into(), ins], ..of });
+        if let Weight::Factored { rest, .. } = &mut self.sites[site].weight {
+            *rest = Some(Rest { view: View::whole(param), rows });
+        }
+        Some(param)
+    }
+
+    /// The first weight whose rows beside its factors are numbered by outputs that `after` has less of.
+    pub fn rest_unsettled(&self, after: &Graph) -> Option<SiteId> {
+        let settled = |id: SiteId| {
+            let outs = self.site_dims(id).0;
+            outs.0
+                .iter()
+                .all(|&axis| after.axes.get(axis).is_none_or(|now| now.extent == self.axes[axis].extent))
+        };
+        let has_rest = |site: &super::Site| matches!(site.weight, Weight::Factored { rest: Some(_), .. });
+        let mut ids = self.sites.iter().filter(|(_, site)| has_rest(site)).map(|(id, _)| id);
+        ids.find(|&id| after.sites.get(id).is_some() && !settled(id))
     }
 
     /// Changes the storage type of a float parameter.

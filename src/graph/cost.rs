@@ -153,7 +153,8 @@ impl Graph {
         let made = &self.ops[op];
         let Op::Experts(experts) = &made.op else { return vec![(made.node, self.macs(op))] };
         let rows = self.rows(&made.value);
-        let router = std::iter::once((experts.router, rows * self.matrix_macs(experts.router)));
+        let products = experts.deciding().filter(|&site| self.sites[site].kind.is_matrix());
+        let router = products.map(|site| (site, rows * self.matrix_macs(site)));
         let each = experts.experts.iter().flat_map(Expert::sites);
         let each = each.map(|site| (site, self.shared(rows * self.matrix_macs(site), experts)));
         router.chain(each).map(|(site, macs)| (self.sites[site].node, macs)).collect()
@@ -165,6 +166,7 @@ impl Graph {
         match &made.op {
             Op::Linear(site) | Op::Patches(site) => self.rows(&made.value) * self.matrix_macs(*site),
             Op::Attention(_) => self.attention_macs(op),
+            Op::LatentAttention => self.latent_macs(op),
             Op::Experts(_) => self.macs_by_node(op).into_iter().map(|(_, macs)| macs).sum(),
             Op::TokenIds
             | Op::Pixels
@@ -178,6 +180,7 @@ impl Graph {
             | Op::LayerScale(_)
             | Op::Activation(_)
             | Op::ReduceTokens(_)
+            | Op::Part(_)
             | Op::Add
             | Op::Multiply
             | Op::Weigh
@@ -201,19 +204,35 @@ impl Graph {
         self.rows(query) * self.rows(key) * width * 2
     }
 
-    /// The share of a product, or of its time, that an expert does: `top_k` of them run for a token.
+    /// Scores over the width of a head's queries, values over that of what comes out.
+    fn latent_macs(&self, op: OpId) -> Between {
+        let operands = self.operands(op);
+        let &[query, key, _] = operands.as_slice() else { return Between::default() };
+        let (query, key) = (&self.ops[query].value, &self.ops[key].value);
+        let width = |dims: &[Dim]| dims.last().map_or(Between::exact(1), |dim| self.dim(dim));
+        self.rows(query) * self.rows(key) * (width(query) + width(&self.ops[op].value))
+    }
+
+    /// The share of a product, or of its time, that an expert does: `top_k` of them run for a token. With null experts any of
+    /// the chosen may be one.
     pub(super) fn shared(&self, macs: Between, experts: &Experts) -> Between {
         let count = experts.experts.len().max(1) as u64;
         let active = (experts.top_k as u64).min(count);
-        let share = |macs: u64| macs.saturating_mul(active) / count;
-        Between { min: share(macs.min), max: share(macs.max) }
+        let least = experts.nulls.map_or(active, |nulls| {
+            active.min((experts.top_k as u64).saturating_sub(self.extent(nulls.axis).max as u64))
+        });
+        let share = |macs: u64, active: u64| macs.saturating_mul(active) / count;
+        Between { min: share(macs.min, least), max: share(macs.max, active) }
     }
 
     /// Products for one row of inputs.
     fn matrix_macs(&self, site: SiteId) -> Between {
         match &self.sites[site].weight {
             Weight::Dense(view) => self.view(view),
-            Weight::Factored { left, right } => self.view(left) + self.view(right),
+            Weight::Factored { left, right, rest } => {
+                let rest = rest.as_ref().map_or(Between::default(), |rest| self.view(&rest.view));
+                self.view(left) + self.view(right) + rest
+            }
         }
     }
 

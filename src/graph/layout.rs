@@ -69,7 +69,7 @@ impl Graph {
         let site_ = &self.sites[site];
         let (out_view, in_view) = match &site_.weight {
             super::Weight::Dense(view) => (view, view),
-            super::Weight::Factored { left, right } => (left, right),
+            super::Weight::Factored { left, right, .. } => (left, right),
         };
         let outs = self.matrix_dims(out_view, site_.transposed).0;
         let ins = self.matrix_dims(in_view, site_.transposed).1;

@@ -20,6 +20,7 @@ mod param;
 mod places;
 mod projections;
 mod reduction;
+mod runnable;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -42,8 +43,10 @@ pub use change::Part;
 pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
 pub use layout::Factors;
-pub use op::{Activation, Attention, Expert, Experts, Op, OpNode, Rope, RopeScaling, Routes};
-pub use param::{Name, NamePart, Param, ParamId, Site, SiteId, SiteKind, Sparsity, View, Weight};
+pub use op::{
+    Activation, Attention, Expert, Experts, GroupLimit, Nulls, Op, OpNode, Rope, RopeScaling, Routes, Scoring,
+};
+pub use param::{Name, NamePart, Param, ParamId, Rest, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use places::Places;
 pub use projections::Projection;
 pub use reduction::{NotReduced, Reduction, ReductionRule, TokenCount, TokenScore};

@@ -62,6 +62,12 @@ pub enum Op {
     Activation(Activation),
     /// Operands query `[tokens, heads head_dim]`, key and value `[tokens, kv_heads head_dim]`.
     Attention(Attention),
+    /// Operands query `[tokens, heads head_dim]`, key and value of each head in one `[tokens, heads width]`, the values last, and
+    /// the turned part of the keys, which all heads share `[tokens, turned]` (DeepSeek-V2). It is counted and not run: how
+    /// positions turn it is not kept.
+    LatentAttention,
+    /// Features from this number on, as many as the value has: `[tokens, latent] -> [tokens, part]`.
+    Part(usize),
     /// A router and the experts that it chooses from: `[tokens, hidden] -> [tokens, hidden]`.
     Experts(Experts),
     /// Fewer tokens: operands the stream `[tokens, hidden]`, and query and key of the layer's attention.
@@ -107,6 +113,9 @@ pub struct Attention {
     /// (proportional attention of ToMe, arXiv:2210.09461, equation 1).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_size: bool,
+    /// A table of numbers that are added to scores by how far tokens are apart, `[distances, heads]` (T5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative: Option<SiteId>,
 }
 
 /// Rotary positions, halves rotated against each other (the layout of Hugging Face checkpoints).
@@ -140,6 +149,53 @@ pub struct Experts {
     /// Of two chosen experts the second is left out where its gate is less than so many times the first's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip_below: Option<f64>,
+    /// What makes shares of the router's logits.
+    #[serde(default, skip_serializing_if = "Scoring::is_softmax")]
+    pub scoring: Scoring,
+    /// A number for each row of the router, added to its share where experts are chosen and not where they are weighed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<SiteId>,
+    /// Where only the experts of the best groups are chosen from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<GroupLimit>,
+    /// Further rows of the router, behind which nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nulls: Option<Nulls>,
+    /// A matrix `[experts, routes]` that makes shares of experts of shares of the router's rows, before the best are chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<SiteId>,
+}
+
+/// What makes shares of logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// Of all rows together.
+    #[default]
+    Softmax,
+    /// Of each row by itself.
+    Sigmoid,
+}
+
+impl Scoring {
+    fn is_softmax(&self) -> bool {
+        *self == Self::Softmax
+    }
+}
+
+/// Experts in as many groups of neighbours, equally large, the best `chosen` of which a token chooses its experts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLimit {
+    pub groups: usize,
+    pub chosen: usize,
+}
+
+/// Experts that do nothing (AdaMoE): a token that chooses one has an expert less to run. Gates are renormalized over the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nulls {
+    pub axis: AxisId,
+    /// `[nulls, hidden]`
+    pub router: SiteId,
 }
 
 /// Rows of a router that share experts, where experts were merged: two that are chosen and lead to one expert let it run once,
@@ -153,6 +209,37 @@ pub struct Routes {
 }
 
 impl Experts {
+    /// A softmax over one expert a row, the best `top_k` of which run.
+    pub fn new(
+        axis: AxisId,
+        router: SiteId,
+        experts: Vec<Expert>,
+        top_k: usize,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            axis,
+            router,
+            routes: None,
+            experts,
+            top_k,
+            renormalize: true,
+            activation,
+            skip_below: None,
+            scoring: Scoring::Softmax,
+            correction: None,
+            limit: None,
+            nulls: None,
+            transfer: None,
+        }
+    }
+
+    /// The weights that decide which experts run.
+    pub fn deciding(&self) -> impl Iterator<Item = SiteId> {
+        let nulls = self.nulls.map(|nulls| nulls.router);
+        std::iter::once(self.router).chain(self.correction).chain(nulls).chain(self.transfer)
+    }
+
     /// What the router's rows count.
     pub fn routes_axis(&self) -> AxisId {
         self.routes.as_ref().map_or(self.axis, |routes| routes.axis)
@@ -195,6 +282,8 @@ impl Op {
             Op::LayerScale(_) => "layer scale",
             Op::Activation(_) => "activation",
             Op::Attention(_) => "attention",
+            Op::LatentAttention => "latent attention",
+            Op::Part(_) => "part",
             Op::Experts(_) => "experts",
             Op::ReduceTokens(_) => "reduce tokens",
             Op::Add => "add",
@@ -221,9 +310,9 @@ impl Op {
             | Op::LayerScale(site)
             | Op::LayerNorm { site, .. }
             | Op::RmsNorm { site, .. } => vec![*site],
-            Op::Experts(experts) => std::iter::once(experts.router)
-                .chain(experts.experts.iter().flat_map(Expert::sites))
-                .collect(),
+            Op::Experts(experts) => {
+                experts.deciding().chain(experts.experts.iter().flat_map(Expert::sites)).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -115,11 +115,22 @@ impl SiteKind {
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
     Dense(View),
-    /// `left [out, rank]` times `right [rank, in]`.
+    /// `left [out, rank]` times `right [rank, in]`, and some rows of what they leave of the matrix.
     Factored {
         left: View,
         right: View,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rest: Option<Rest>,
     },
+}
+
+/// Rows that are added to a product of factors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rest {
+    /// `[rows, in]`
+    pub view: View,
+    /// For each the output that it is added to, ascending.
+    pub rows: Vec<usize>,
 }
 
 pub type SiteId = Id<Site>;
@@ -198,18 +209,22 @@ pub struct Site {
 impl Site {
     /// The tensors of this site, bias last.
     pub fn views(&self) -> impl Iterator<Item = &View> {
-        let (first, second) = match &self.weight {
-            Weight::Dense(view) => (view, None),
-            Weight::Factored { left, right } => (left, Some(right)),
+        let (first, second, third) = match &self.weight {
+            Weight::Dense(view) => (view, None, None),
+            Weight::Factored { left, right, rest } => {
+                (left, Some(right), rest.as_ref().map(|rest| &rest.view))
+            }
         };
-        std::iter::once(first).chain(second).chain(&self.bias)
+        std::iter::once(first).chain(second).chain(third).chain(&self.bias)
     }
 
     pub(super) fn views_mut(&mut self) -> impl Iterator<Item = &mut View> {
-        let (first, second) = match &mut self.weight {
-            Weight::Dense(view) => (view, None),
-            Weight::Factored { left, right } => (left, Some(right)),
+        let (first, second, third) = match &mut self.weight {
+            Weight::Dense(view) => (view, None, None),
+            Weight::Factored { left, right, rest } => {
+                (left, Some(right), rest.as_mut().map(|rest| &mut rest.view))
+            }
         };
-        std::iter::once(first).chain(second).chain(&mut self.bias)
+        std::iter::once(first).chain(second).chain(third).chain(&mut self.bias)
     }
 }

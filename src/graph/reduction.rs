@@ -229,7 +229,10 @@ impl Graph {
                 Op::Attention(of) if of.causal => {
                     Some(format!("`{place}` is causal: text is made from every token"))
                 }
-                Op::Attention(of) if of.rope.is_some() || of.window.is_some() => {
+                Op::LatentAttention => {
+                    Some(format!("`{place}` reads the places of tokens relative to each other"))
+                }
+                Op::Attention(of) if of.rope.is_some() || of.window.is_some() || of.relative.is_some() => {
                     Some(format!("`{place}` reads the places of tokens relative to each other"))
                 }
                 Op::Positions { .. } | Op::GridPositions { .. } => {

@@ -143,7 +143,7 @@ impl Graph {
         let scaled = |time: Between| time.map(|time| (time as f64 * share).round() as u64);
         let time = |(node, site): (NodeId, Option<SiteId>)| {
             let time = match (site, &made.op) {
-                (Some(site), Op::Experts(experts)) if site != experts.router => {
+                (Some(site), Op::Experts(experts)) if experts.deciding().all(|other| other != site) => {
                     self.shared(self.product_time(times, node, site), experts)
                 }
                 (Some(site), _) => self.product_time(times, node, site),
@@ -159,9 +159,13 @@ impl Graph {
         let made = &self.ops[op];
         let site = |site: SiteId| (self.sites[site].node, Some(site));
         match made.op {
-            Op::Linear(_) | Op::Patches(_) | Op::Experts(_) => {
-                made.op.sites().into_iter().map(site).collect()
-            }
+            Op::Linear(_) | Op::Patches(_) | Op::Experts(_) => made
+                .op
+                .sites()
+                .into_iter()
+                .filter(|&site| self.sites[site].kind.is_matrix())
+                .map(site)
+                .collect(),
             Op::Attention(_) => vec![(made.node, None)],
             _ => Vec::new(),
         }
@@ -208,10 +212,11 @@ impl Graph {
         };
         match &self.sites[site].weight {
             Weight::Dense(_) => time(ins, outs),
-            Weight::Factored { right, .. } => {
+            Weight::Factored { right, rest, .. } => {
                 let (rank, _) = self.matrix_dims(right, self.sites[site].transposed);
                 let rank = self.dim(&rank);
-                time(ins, rank) + time(rank, outs)
+                let rest = rest.as_ref().map(|rest| time(ins, Between::exact(rest.rows.len() as u64)));
+                time(ins, rank) + time(rank, outs) + rest.unwrap_or_default()
             }
         }
     }

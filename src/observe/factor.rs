@@ -206,8 +206,11 @@ impl TakingApart<'_> {
             self.room.write(&factor_name(path, Part::Left), &mut left)?;
             self.room.write(&factor_name(path, Part::Right), &mut right)?;
             let (out, inputs) = (left.len() / rank, right.len() / rank);
-            weights.get_mut(site).matrix =
-                Matrix::Factored { left: tensor(left, (out, rank))?, right: tensor(right, (rank, inputs))? };
+            weights.get_mut(site).matrix = Matrix::Factored {
+                left: tensor(left, (out, rank))?,
+                right: tensor(right, (rank, inputs))?,
+                rest: None,
+            };
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::each_batch;
 use super::gradients::{no_labels, no_logits};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::graph::Graph;
 use crate::pass::{Context, Data, is_causal};
 use crate::runtime::op::Host;
 use crate::runtime::{
@@ -91,23 +92,51 @@ impl Scored {
 /// # Errors
 /// Where the model gives no logits, samples have no labels, or something cannot be read.
 pub fn scored(at: &Context<'_>, data: &Data) -> Result<Scored, Diagnostic> {
-    let causal = is_causal(&at.version.graph);
-    let mut all = Scored::default();
-    answers(at.version, each_batch(at, data)?, |batch, outputs| {
-        let logits = outputs.logits.as_ref().ok_or_else(|| no_logits(data))?;
-        let classes = classes_of(batch, logits, data, causal)?;
+    let mut tally = Tally::new(&at.version.graph, data);
+    answers(at.version, each_batch(at, data)?, |batch, outputs| tally.add(batch, outputs))?;
+    tally.finish()
+}
+
+/// Losses and hits, summed batch by batch.
+pub(super) struct Tally<'a> {
+    data: &'a Data,
+    causal: bool,
+    all: Scored,
+}
+
+impl<'a> Tally<'a> {
+    pub fn new(graph: &Graph, data: &'a Data) -> Self {
+        Self { data, causal: is_causal(graph), all: Scored::default() }
+    }
+
+    /// Runs a batch through a model with weights that are there.
+    ///
+    /// # Errors
+    /// As [`scored`].
+    pub fn run(&mut self, model: &Model<'_>, weights: &Loaded, batch: &Batch) -> Result<(), Diagnostic> {
+        let mut outputs = Outputs::default();
+        model.forward(weights, batch, &Gates::default(), &mut outputs).map_err(Failure::told)?;
+        self.add(batch, &outputs)
+    }
+
+    fn add(&mut self, batch: &Batch, outputs: &Outputs) -> Result<(), Diagnostic> {
+        let logits = outputs.logits.as_ref().ok_or_else(|| no_logits(self.data))?;
+        let classes = classes_of(batch, logits, self.data, self.causal)?;
         let found = of_rows(logits, |row, at| classes[at].map(|class| score(row, class)))?;
         for (loss, right) in found.into_iter().flatten() {
-            all.loss += loss;
-            all.right += usize::from(right);
-            all.count += 1;
+            self.all.loss += loss;
+            self.all.right += usize::from(right);
+            self.all.count += 1;
         }
         Ok(())
-    })?;
-    if !all.loss.is_finite() {
-        return Err(not_finite(data));
     }
-    Ok(all)
+
+    pub fn finish(self) -> Result<Scored, Diagnostic> {
+        match self.all.loss.is_finite() {
+            true => Ok(self.all),
+            false => Err(not_finite(self.data)),
+        }
+    }
 }
 
 fn score(row: &[f32], class: usize) -> (f64, bool) {

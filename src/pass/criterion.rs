@@ -67,6 +67,11 @@ pub trait Criterion: Debug + Send + Sync {
         None
     }
 
+    /// Work that makes experts mixtures of all, as many as asked, and says how they are chosen, if that is what it does.
+    fn mixing(&self, _: &Choosing<'_>) -> Option<Arc<dyn Work>> {
+        None
+    }
+
     /// Work that finds where the second of two chosen experts is left out, if that is what it says.
     fn skipping(&self, _: &Graph, _axes: &[String]) -> Option<Arc<dyn Work>> {
         None

@@ -79,6 +79,11 @@ pub trait Work: Debug + Send + Sync {
         None
     }
 
+    /// Bytes that it holds at most while it runs, beside blocks of tensors; 0 where that is little.
+    fn memory(&self, _graph: &Graph) -> u64 {
+        0
+    }
+
     /// Of what was found before it uses the places that it names itself: there may be more.
     ///
     /// # Errors

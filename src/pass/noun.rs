@@ -60,6 +60,11 @@ pub static NOUNS: &[Noun] = &[
         kind: NounKind::Elements(&[Role::Experts]),
     },
     Noun {
+        name: "null_experts",
+        doc: "rows of routers that lead to nothing; they are put beside the experts that are there",
+        kind: NounKind::Elements(&[Role::Experts]),
+    },
+    Noun {
         name: "layers",
         doc: "whole blocks; the others are numbered anew",
         kind: NounKind::Elements(&[Role::Layers]),

@@ -7,14 +7,14 @@ use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{AxisId, Extent};
 use crate::pass;
 use crate::pass::elements::{
-    Choice, ChooseElements, KeepElements, ScoreElements, Stay, least, refuse_merged,
+    Choice, ChooseElements, KeepElements, ScoreElements, Stay, least, refuse_merged, refuse_uneven_groups,
 };
 use crate::pass::{Choosing, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Work};
 use crate::syntax::ast::ClauseKind;
 
 pass! {
     /// Takes whole layers or whole experts out. The others are numbered anew, and nothing else changes: a router loses the rows of
-    /// the experts that go.
+    /// the experts that go. Where a router chooses within groups (DeepSeek-V3), those that stay are grouped anew in their order.
     ///
     /// With numbers or ranges those go; with `keep` or `remove` the criterion decides, of experts in each layer by itself. As many
     /// experts stay as a router chooses at least.
@@ -54,6 +54,8 @@ impl Pass for Drop {
         for axis in axes(step, target) {
             let these = self.stays(target, &axis).ok_or_else(|| self.unclear(step, target))?;
             let left = these.as_ref().map_or(0, |stay| stay.extent().max);
+            let places = step.graph.places();
+            refuse_uneven_groups(step, clause, places.axis(axis.path).expect("it was found there"), left)?;
             match these.filter(|_| (axis.least..=axis.all).contains(&left)) {
                 Some(these) => drop(stay.insert(axis.path.to_owned(), these)),
                 None => {

@@ -4,6 +4,8 @@
 //! merge experts of layers[*] by routing(calib) into 4
 //! ```
 
+mod mixtures;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,9 +15,9 @@ use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{AxisId, Expert, Extent, Graph, SiteId, Weight};
 use crate::observe::experts::{GroupExperts, MergeExperts, Scope, merged_name, router_name};
-use crate::pass::elements::refuse_merged;
+use crate::pass::elements::{refuse_merged, refuse_uneven_groups};
 use crate::pass::{
-    Data, Finding, Findings, Grouping, Lowering, Pass, Quantity, Rewrite, Scorer, Stage, StepScope,
+    Choosing, Data, Finding, Findings, Grouping, Lowering, Pass, Quantity, Rewrite, Scorer, Stage, StepScope,
 };
 use crate::syntax::ast::ClauseKind;
 use crate::weights::{Expr, Version};
@@ -66,7 +68,8 @@ pass! {
     /// Makes experts of a layer that are alike into one: their weights are averaged, neuron by neuron.
     ///
     /// The criterion says which are alike: `routing(calib)` those that are chosen for the same tokens (M-SMoE),
-    /// `output_clusters(calib)` those that make the same of all tokens (HC-SMoE), `weights` those whose weights are near. The member
+    /// `output_clusters(calib)` those that make the same of all tokens (HC-SMoE), `weights` those whose weights are near.
+    /// `evolution(calib)` makes no groups but mixtures of all experts (EEP). The member
     /// that is chosen most often leads its group; the neurons of the others are brought into the order of the leader's first. A
     /// group that no token came to is a plain mean.
     ///
@@ -103,8 +106,11 @@ pass! {
 
 impl Pass for Merge {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let grouping = self.criterion.grouping()?;
         refuse_merged(step)?;
+        if let Some(lowering) = self.by_mixing(step)? {
+            return Ok(lowering);
+        }
+        let grouping = self.criterion.grouping()?;
         let counted = grouping.data().is_some() || self.counts.is_some();
         let by_frequency = self.by_frequency(step, counted)?;
         let mut into = BTreeMap::new();
@@ -144,6 +150,22 @@ impl Pass for Merge {
 }
 
 impl Merge {
+    /// With a criterion that mixes experts, rather than putting them into groups.
+    fn by_mixing(&self, step: &StepScope<'_>) -> Result<Option<Lowering>, Diagnostic> {
+        let mut into = BTreeMap::new();
+        // A criterion that groups is asked for groups, whatever the numbers are.
+        if self.criterion.criterion.grouping().is_some() {
+            return Ok(None);
+        }
+        for path in step.axes() {
+            let axis = step.graph.places().axis(&path).expect("targets are resolved in this graph");
+            alike(step, &path, axis)?;
+            into.insert(path.clone(), self.count(step, &path, axis)?);
+        }
+        let work = self.criterion.criterion.mixing(&Choosing { graph: step.graph, keep: &into });
+        work.map(|work| self.mixed(step, &into, work)).transpose()
+    }
+
     fn by_frequency(&self, step: &StepScope<'_>, counted: bool) -> Result<bool, Diagnostic> {
         let needs = match (self.weights, self.groups) {
             (Some(Weights::Frequency), _) if !counted => "`weights: frequency`",
@@ -173,6 +195,9 @@ impl Merge {
                 format!("the router of `{path}` chooses {} experts, and {count} are left", experts.top_k);
             let error = step.at(ClauseKind::Into, &codes::TOO_MANY, message);
             return Err(error.help("with `router: mapped` both choices may lead to one expert"));
+        }
+        if self.router == Router::Average {
+            refuse_uneven_groups(step, ClauseKind::Into, axis, count)?;
         }
         Ok(count)
     }

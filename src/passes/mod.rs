@@ -5,6 +5,8 @@ pub mod densify;
 pub mod drop;
 pub mod drop_tokens;
 pub mod factorize;
+pub mod factorize_experts;
+pub mod insert;
 pub mod merge;
 pub mod merge_tokens;
 pub mod prune;
@@ -26,6 +28,8 @@ pub static PASSES: &[&PassSpec] = &[
     &reduce_tokens::SPEC,
     &sparsify::SPEC,
     &factorize::SPEC,
+    &factorize_experts::SPEC,
+    &insert::SPEC,
     &recover::SPEC,
     &cast::SPEC,
     &densify::SPEC,

@@ -42,6 +42,11 @@ impl Pass for Skip {
         for path in &axes {
             let axis = step.graph.places().axis(path).expect("targets are resolved in this graph");
             let (_, experts) = step.graph.experts_of(axis).expect("experts are of an operation");
+            if experts.nulls.is_some() || experts.transfer.is_some() {
+                let message = format!("what a token chooses of `{path}` is more than two gates");
+                return Err(Diagnostic::at(&codes::MERGED_EXPERTS, step.verb, message)
+                    .help("null experts and mixtures have rules of their own"));
+            }
             if experts.top_k != 2 {
                 let message = format!("the router of `{path}` chooses {} experts, not two", experts.top_k);
                 return Err(Diagnostic::at(&codes::TOO_MANY, step.verb, message)

@@ -30,7 +30,8 @@ pub fn needs(plan: &Plan) -> Needs {
     let held = peak(plan, &plan.order);
     let output = plan.saves().map(|(_, saving)| plan.cost_after(&saving.steps).bytes.max).sum();
     let threads = rayon::current_num_threads() as u64;
-    Needs { memory: FIXED + threads * COPIES * BLOCK + held.findings, output, scratch: held.scratch }
+    let work = plan.order.iter().map(|&id| plan.works_in(id)).max().unwrap_or(0);
+    Needs { memory: FIXED + threads * COPIES * BLOCK + held.findings + work, output, scratch: held.scratch }
 }
 
 /// What is held at one time.
@@ -73,6 +74,14 @@ pub fn last_uses(plan: &Plan, order: &[TaskId]) -> BTreeMap<TaskId, usize> {
 }
 
 impl Plan {
+    /// What a task takes while it runs.
+    fn works_in(&self, id: TaskId) -> u64 {
+        match (&self.tasks[id].does, self.needed(id, Need::Version)) {
+            (Does::Work(work), Some(version)) => work.memory(self.graph(version)),
+            _ => 0,
+        }
+    }
+
     /// What a task's result takes while it is held.
     pub fn holds(&self, id: TaskId) -> Held {
         match &self.tasks[id].does {

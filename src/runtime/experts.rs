@@ -10,7 +10,7 @@ use super::op::{self, Host};
 use super::rows::Rows;
 use super::watch::Watch;
 use super::weights::Loaded;
-use crate::graph::{Expert, Experts};
+use crate::graph::{Expert, Experts, Scoring};
 
 /// In the place of an expert that is left out.
 pub const NOBODY: usize = usize::MAX;
@@ -36,23 +36,45 @@ pub(super) fn experts(
     x: &Value,
     watch: &mut dyn Watch,
 ) -> Result<Value, Failure> {
+    if of.scoring == Scoring::Sigmoid || of.correction.is_some() || of.limit.is_some() {
+        return Err(running.not_run());
+    }
     let logits = running.linear(of.router, x, watch)?.tensor;
-    let top = logits.max_keepdim(D::Minus1)?.detach();
-    let exponentials = logits.broadcast_sub(&top)?.exp()?;
-    let shares = exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?;
+    let shares = match of.nulls {
+        Some(nulls) => {
+            let nulls = running.linear(nulls.router, x, watch)?.tensor;
+            softmax(&Tensor::cat(&[&logits, &nulls], 1)?)?
+        }
+        None => softmax(&logits)?,
+    };
+    let shares = match of.transfer {
+        Some(site) => {
+            let transfer = running.weights.get(site).dense()?.reshape(((), shares.dims2()?.1))?;
+            op::linear(&shares, &transfer, None)?
+        }
+        None => shares,
+    };
     let (rows, count) = shares.dims2()?;
     let top_k = of.top_k.min(count);
     let routes = chosen(Host::of(&shares)?.values(), count, top_k);
     let at = Tensor::from_slice(&routes, (rows, top_k), &Device::Cpu)?;
     let mut gates = shares.gather(&at, 1)?;
-    if of.renormalize {
+    let nulls = (of.nulls.is_some()).then_some(of.experts.len());
+    if let Some(first) = nulls {
+        gates = without_nulls(&gates, &routes, first)?;
+    } else if of.renormalize {
         gates = gates.broadcast_div(&gates.sum_keepdim(D::Minus1)?)?;
     }
     if let Some(share) = of.skip_below {
         gates = without_small_seconds(&gates, share)?;
     }
     let gates = gates.flatten_all()?;
-    let mut chosen: Vec<usize> = routes.iter().map(|&route| of.expert_of(route as usize)).collect();
+    let expert_of = |&route: &u32| match (route as usize, nulls) {
+        (route, Some(first)) if route >= first => NOBODY,
+        (route, _) if of.transfer.is_some() => route,
+        (route, _) => of.expert_of(route),
+    };
+    let mut chosen: Vec<usize> = routes.iter().map(expert_of).collect();
     if of.skip_below.is_some() {
         let skipped = Host::of(&gates)?;
         let skipped = skipped.values().iter().zip(&mut chosen).filter(|(gate, _)| **gate == 0.0);
@@ -72,6 +94,26 @@ pub(super) fn experts(
         out = out.index_add(&at, &made.tensor.broadcast_mul(&gates.unsqueeze(1)?)?, 0)?;
     }
     Ok(x.with(out))
+}
+
+fn softmax(logits: &Tensor) -> Result<Tensor, Failure> {
+    let top = logits.max_keepdim(D::Minus1)?.detach();
+    let exponentials = logits.broadcast_sub(&top)?.exp()?;
+    Ok(exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)?)
+}
+
+/// The gates of what is no null expert, renormalized; all 0 where there is nothing else. Nulls are numbered from `first` on.
+fn without_nulls(gates: &Tensor, routes: &[u32], first: usize) -> Result<Tensor, Failure> {
+    let (rows, top_k) = gates.dims2()?;
+    let kept: Vec<f32> =
+        routes.iter().map(|&route| if (route as usize) < first { 1.0 } else { 0.0 }).collect();
+    let empty: Vec<f32> = kept
+        .chunks_exact(top_k.max(1))
+        .map(|row| if row.iter().all(|kept| *kept == 0.0) { 1.0 } else { 0.0 })
+        .collect();
+    let gates = (gates * op::tensor(kept, (rows, top_k))?)?;
+    let sums = (gates.sum_keepdim(D::Minus1)? + op::tensor(empty, (rows, 1))?)?;
+    Ok(gates.broadcast_div(&sums)?)
 }
 
 /// The rows that one expert runs for, and its gate for each.
@@ -190,6 +232,15 @@ mod tests {
         let Turn { of_rows, gates: of_none } = turn(&chosen, 0, 2, &gates).unwrap().unwrap();
         assert_eq!((of_rows, row(&of_none)), (vec![0, 2], vec![0.7, 0.1]));
         assert!(turn(&chosen, 2, 2, &gates).unwrap().is_none());
+    }
+
+    /// The case of the method card (AdaMoE): two experts, three nulls, three choices; and a token that chose nulls alone.
+    #[test]
+    fn gates_of_nulls_go_to_the_others() {
+        let gates = Tensor::new(&[[0.30f32, 0.25, 0.20], [0.5, 0.3, 0.1]], &Device::Cpu).unwrap();
+        let gates = without_nulls(&gates, &[0, 1, 2, 3, 2, 4], 2).unwrap();
+        let expected = [0.545_455, 0.454_545, 0.0, 0.0, 0.0, 0.0];
+        assert!(row(&gates).iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{gates}");
     }
 
     /// The ratio is 1/4 in the first row, 2/3 in the second.

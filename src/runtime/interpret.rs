@@ -107,12 +107,14 @@ impl Running<'_> {
                 operands[0].with(operands[0].tensor.broadcast_mul(&scale)?)
             }
             Op::Activation(of) => operands[0].with(op::activation(*of, &operands[0].tensor)?),
+            Op::Attention(Attention { relative: Some(_), .. }) => return Err(self.not_run()),
             Op::Attention(attention) => self.attention(attention, id, operands)?,
             Op::ReduceTokens(of) => {
                 let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
                 let heads = self.heads(&of.attention, id, [1, 2, 2], [query, key]);
                 reduced(of, heads, x, [query, key])?
             }
+            Op::LatentAttention | Op::Part(_) => return Err(self.not_run()),
             Op::Experts(of) => experts(self, of, &operands[0], watch)?,
             Op::Add => operands[0].with((&operands[0].tensor + &operands[1].tensor)?),
             Op::Multiply => operands[0].with((&operands[0].tensor * &operands[1].tensor)?),
@@ -126,6 +128,11 @@ impl Running<'_> {
                 operands[0].clone()
             }
         }))
+    }
+
+    /// The checker refuses data for such models; this is for who does not ask it.
+    pub(super) fn not_run(&self) -> Failure {
+        Failure::NotRun(self.graph.cannot_run().unwrap_or("an operation of it is only counted"))
     }
 
     fn ids(&self) -> (&[u32], &Rows) {

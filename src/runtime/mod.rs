@@ -22,7 +22,7 @@ pub use loss::{argmax, divergence, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};
 pub use rows::{Batch, Inputs, Rows, batches};
 pub use watch::{Blind, Gates, Watch, readers};
-pub use weights::{Loaded, Matrix, SiteWeights};
+pub use weights::{Loaded, Matrix, Rest, SiteWeights};
 
 use crate::diagnostic::{Diagnostic, codes};
 
@@ -35,6 +35,8 @@ pub enum Failure {
     UnknownToken { id: u32, vocabulary: usize },
     /// A sample of more tokens than there are positions.
     TooLong { tokens: usize, positions: usize },
+    /// An operation that only costs are known of.
+    NotRun(&'static str),
     /// An operation that fails: an error of ours.
     Compute(candle_core::Error),
 }
@@ -61,6 +63,9 @@ impl Failure {
             Self::TooLong { tokens, positions } => {
                 let message = format!("a sample has {tokens} tokens, the model {positions} positions");
                 Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!("write `tokens: {positions}`"))
+            }
+            Self::NotRun(why) => {
+                Diagnostic::new(&codes::CANNOT_RUN, format!("tamis does not run this model: {why}"))
             }
             Self::Compute(error) => panic!("operations of a checked graph fit together: {error}"),
         }

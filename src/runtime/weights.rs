@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::Failure;
@@ -15,11 +15,21 @@ use crate::weights::Version;
 #[derive(Debug, Clone)]
 pub enum Matrix {
     Dense(Tensor),
-    /// `left [out, rank]` times `right [rank, in]`.
+    /// `left [out, rank]` times `right [rank, in]`, and rows that are added to it.
     Factored {
         left: Tensor,
         right: Tensor,
+        rest: Option<Rest>,
     },
+}
+
+/// Rows of a matrix beside its factors.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    /// `[rows, in]`
+    pub matrix: Tensor,
+    /// The output of each.
+    pub rows: Tensor,
 }
 
 /// What an operation reads.
@@ -52,8 +62,8 @@ impl Loaded {
         };
         let tensors: Vec<Tensor> = keys.par_iter().map(read).collect::<Result<_, Failure>>()?;
         let find = |key: &Key| tensors[keys.binary_search(key).expect("its key is among them")].clone();
-        let of_site = |&site: &SiteId| (site, of_site(graph, site, &find));
-        Ok(Self { sites: sites.iter().map(of_site).collect() })
+        let of_site = |&site: &SiteId| Ok((site, of_site(graph, site, &find)?));
+        Ok(Self { sites: sites.iter().map(of_site).collect::<Result<_, Failure>>()? })
     }
 
     /// The weights of a site.
@@ -66,6 +76,11 @@ impl Loaded {
 
     pub fn get_mut(&mut self, site: SiteId) -> &mut SiteWeights {
         self.sites.get_mut(&site).expect("the site was read")
+    }
+
+    /// Puts weights in the place of a site's, or beside those of others.
+    pub fn put(&mut self, site: SiteId, weights: SiteWeights) {
+        self.sites.insert(site, weights);
     }
 
     pub fn sites(&self) -> impl Iterator<Item = SiteId> {
@@ -115,9 +130,9 @@ fn weight_keys(graph: &Graph, site: SiteId) -> Vec<Key> {
     let vector = matches!(of.kind, SiteKind::Norm | SiteKind::Scale | SiteKind::Token);
     match &of.weight {
         Weight::Dense(view) => vec![Key { view: view.clone(), transposed: of.transposed, vector }],
-        Weight::Factored { left, right } => {
+        Weight::Factored { left, right, rest } => {
             let key = |view: &View| Key { view: view.clone(), transposed: false, vector };
-            vec![key(left), key(right)]
+            [left, right].into_iter().chain(rest.iter().map(|rest| &rest.view)).map(key).collect()
         }
     }
 }
@@ -131,14 +146,27 @@ fn keys(graph: &Graph, site: SiteId) -> Vec<Key> {
     weight_keys(graph, site).into_iter().chain(bias_key(graph, site)).collect()
 }
 
-fn of_site(graph: &Graph, site: SiteId, find: &impl Fn(&Key) -> Tensor) -> SiteWeights {
+fn of_site(graph: &Graph, site: SiteId, find: &impl Fn(&Key) -> Tensor) -> Result<SiteWeights, Failure> {
     let bias = bias_key(graph, site).map(|key| find(&key));
     let matrix = match weight_keys(graph, site).as_slice() {
-        [left, right] => Matrix::Factored { left: find(left), right: find(right) },
+        [left, right, rest @ ..] => {
+            let rest = rest.first().map(|rest| Rest::new(graph, site, find(rest))).transpose()?;
+            Matrix::Factored { left: find(left), right: find(right), rest }
+        }
         [dense] => Matrix::Dense(find(dense)),
-        _ => unreachable!("a weight is dense or has two factors"),
+        [] => unreachable!("a weight is dense or has two factors"),
     };
-    SiteWeights { matrix, bias }
+    Ok(SiteWeights { matrix, bias })
+}
+
+impl Rest {
+    fn new(graph: &Graph, site: SiteId, matrix: Tensor) -> Result<Self, Failure> {
+        let Weight::Factored { rest: Some(rest), .. } = &graph.sites[site].weight else {
+            unreachable!("the site has such rows")
+        };
+        let rows: Vec<u32> = rest.rows.iter().map(|&row| row as u32).collect();
+        Ok(Self { matrix, rows: Tensor::from_slice(&rows, rows.len(), &Device::Cpu)? })
+    }
 }
 
 impl SiteWeights {
@@ -150,7 +178,13 @@ impl SiteWeights {
         let bias = self.bias.as_ref();
         Ok(match &self.matrix {
             Matrix::Dense(weight) => op::linear(x, weight, bias)?,
-            Matrix::Factored { left, right } => op::linear(&op::linear(x, right, None)?, left, bias)?,
+            Matrix::Factored { left, right, rest } => {
+                let y = op::linear(&op::linear(x, right, None)?, left, bias)?;
+                match rest {
+                    Some(rest) => y.index_add(&rest.rows, &op::linear(x, &rest.matrix, None)?, 1)?,
+                    None => y,
+                }
+            }
         })
     }
 
@@ -161,7 +195,10 @@ impl SiteWeights {
     pub fn dense(&self) -> Result<Tensor, Failure> {
         match &self.matrix {
             Matrix::Dense(matrix) => Ok(matrix.clone()),
-            Matrix::Factored { left, right } => Ok(left.matmul(right)?),
+            Matrix::Factored { left, right, rest: None } => Ok(left.matmul(right)?),
+            Matrix::Factored { left, right, rest: Some(rest) } => {
+                Ok(left.matmul(right)?.index_add(&rest.rows, &rest.matrix, 0)?)
+            }
         }
     }
 }

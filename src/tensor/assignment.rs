@@ -1,8 +1,7 @@
 //! The exact linear assignment: each row of a square matrix of costs to a column of its own, for the least sum.
 //!
 //! Shortest augmenting paths with dual prices (Jonker and Volgenant, 1987; in the form of Crouse, IEEE TAES 52(4), 2016), after
-//! a start that takes what is tight. It ends after at most n searches whatever the costs are, which the faster reductions of
-//! published crates do not for floats. Prices are f64; costs are finite.
+//! their reduction of rows, whose steps are bounded here: among floats it need not end. Prices are f64; costs are finite.
 
 /// For each row the column that it gets. Of equal sums one, always the same.
 ///
@@ -13,6 +12,7 @@ pub fn assignment(costs: &[f32], n: usize) -> Vec<usize> {
     let mut prices = Prices::new(costs, n);
     let mut matching = Matching { row_of: vec![NONE; n], column_of: vec![NONE; n] };
     matching.take_tight(&mut prices);
+    matching.reduce(&mut prices);
     let mut search = Search::new(n);
     for row in 0..n {
         if matching.column_of[row] == NONE {
@@ -39,6 +39,22 @@ impl<'a> Prices<'a> {
             columns.iter_mut().zip(row).for_each(|(least, cost)| *least = least.min(f64::from(*cost)));
         }
         Self { costs, n, rows: vec![0.0; n], columns }
+    }
+
+    /// The least two of a row's costs less prices, and their columns; of equals the first.
+    fn two_cheapest(&self, row: usize) -> ([f64; 2], [usize; 2]) {
+        let (mut costs, mut columns) = ([f64::INFINITY; 2], [NONE; 2]);
+        for (column, (cost, price)) in self.of_row(row).iter().zip(&self.columns).enumerate() {
+            let cost = f64::from(*cost) - price;
+            if cost < costs[1] {
+                if cost < costs[0] {
+                    (costs, columns) = ([cost, costs[0]], [column, columns[0]]);
+                } else {
+                    (costs[1], columns[1]) = (cost, column);
+                }
+            }
+        }
+        (costs, columns)
     }
 
     fn of_row(&self, row: usize) -> &'a [f32] {
@@ -69,6 +85,46 @@ impl Matching {
             if self.row_of[best.1] == NONE {
                 (self.row_of[best.1], self.column_of[row]) = (row, best.1);
             }
+        }
+    }
+}
+
+impl Matching {
+    /// Lets free rows take their cheapest column, whose price falls to where the second one is as good; who had it is free then
+    /// and looks for another one. Most rows have a column afterwards, and the others are searched for.
+    ///
+    /// Among floats falls may become so small that this goes on for ever: steps are counted.
+    fn reduce(&mut self, prices: &mut Prices<'_>) {
+        /// Steps for each row that is free at first.
+        const STEPS: usize = 32;
+        let free: Vec<usize> = (0..prices.n).filter(|&row| self.column_of[row] == NONE).collect();
+        let mut steps = free.len() * STEPS;
+        let mut waiting: Vec<usize> = free.into_iter().rev().collect();
+        while let Some(row) = waiting.pop() {
+            if steps == 0 || prices.n < 2 {
+                break;
+            }
+            steps -= 1;
+            let ([first, second], [column, other]) = prices.two_cheapest(row);
+            let falls = first < second;
+            let taken = if falls || self.row_of[column] == NONE { column } else { other };
+            if falls {
+                prices.columns[column] -= second - first;
+            }
+            let before = std::mem::replace(&mut self.row_of[taken], row);
+            self.column_of[row] = taken;
+            if before != NONE {
+                self.column_of[before] = NONE;
+                // Where two columns are equal nobody gains by going round: the row is searched for.
+                waiting.extend(falls.then_some(before));
+            }
+        }
+        // Prices fell since: a free row's is that of its cheapest column now.
+        for row in 0..prices.n {
+            prices.rows[row] = match self.column_of[row] {
+                NONE => prices.two_cheapest(row).0[0],
+                column => f64::from(prices.of_row(row)[column]) - prices.columns[column],
+            };
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod norm;
 pub mod obs;
 pub mod pattern;
 pub mod random;
+pub mod residual;
 pub mod solve;
 pub mod svd;
 mod view;

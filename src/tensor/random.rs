@@ -41,6 +41,14 @@ impl Stream {
         (self.bits(index) >> 40) as f32 * 2.0_f32.powi(-24)
     }
 
+    /// A number of the standard normal distribution (Box and Muller, of the uniform numbers 2 x index and the next).
+    pub fn normal(&self, index: u64) -> f64 {
+        // Never 0, whose logarithm is not finite.
+        let open = |index: u64| ((self.bits(index) >> 11) as f64 + 0.5) * 2.0_f64.powi(-53);
+        let (radius, angle) = (open(2 * index), open(2 * index + 1));
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+    }
+
     /// Numbers from index `first` on.
     pub fn fill(&self, first: u64, out: &mut [f32]) {
         out.iter_mut().zip(first..).for_each(|(out, index)| *out = self.uniform(index));
@@ -66,6 +74,15 @@ mod tests {
             [0, 1, 1 << 40].map(|index| stream.bits(index)),
             [16_193_724_383_022_787_864, 16_076_935_904_057_223_004, 7_979_113_936_162_401_700]
         );
+    }
+
+    #[test]
+    fn normal_numbers_have_the_moments_of_a_normal_distribution() {
+        let stream = Stream::new(5, "w");
+        let values: Vec<f64> = (0..100_000).map(|index| stream.normal(index)).collect();
+        let mean = |power: i32| values.iter().map(|it| it.powi(power)).sum::<f64>() / values.len() as f64;
+        // Standard errors are 0.003, 0.0045 and 0.03.
+        assert!(mean(1).abs() < 0.013 && (mean(2) - 1.0).abs() < 0.02 && (mean(4) - 3.0).abs() < 0.13);
     }
 
     #[test]

@@ -67,10 +67,19 @@ impl Version {
     pub fn site_matrix(&self, site: SiteId) -> Result<Vec<f32>, Diagnostic> {
         match &self.graph.sites[site].weight {
             Weight::Dense(view) => self.view_matrix(view, self.graph.sites[site].transposed),
-            Weight::Factored { left, right } => {
+            Weight::Factored { left, right, rest } => {
                 let (left, right) = (self.view_matrix(left, false)?, self.view_matrix(right, false)?);
                 let (outs, ins) = self.graph.site_dims(site);
-                Ok(product(&left, &right, self.graph.dim_extent(&outs), self.graph.dim_extent(&ins)))
+                let inputs = self.graph.dim_extent(&ins);
+                let mut matrix = product(&left, &right, self.graph.dim_extent(&outs), inputs);
+                if let Some(rest) = rest {
+                    let values = self.view_matrix(&rest.view, false)?;
+                    for (&row, values) in rest.rows.iter().zip(values.chunks_exact(inputs.max(1))) {
+                        let row = &mut matrix[row * inputs..][..inputs];
+                        row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                    }
+                }
+                Ok(matrix)
             }
         }
     }

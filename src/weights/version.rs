@@ -91,6 +91,27 @@ impl Version {
         self.tensors = ids.into_iter().map(expr).collect();
     }
 
+    /// Experts become mixtures of all, as many as `count`, chosen by sums of the shares of all rows of the router. `made` has the
+    /// tensors of the first experts, `transfer` the matrix of those sums.
+    pub fn mix_experts(
+        &mut self,
+        axis: AxisId,
+        count: usize,
+        made: impl Fn(ParamId) -> Option<Arc<Expr>>,
+        transfer: Arc<Expr>,
+    ) {
+        // No expert of the input model is one of them: what was kept of it nobody can say.
+        self.graph.forget_zeros_of_experts(axis);
+        let Some(site) = self.graph.mix_experts(axis, count) else { return };
+        let param = self.graph.sites[site].views().next().map(|view| view.param);
+        let tensors = std::mem::take(&mut self.tensors);
+        let expr = |id: ParamId| match param == Some(id) {
+            true => (id, Arc::clone(&transfer)),
+            false => (id, made(id).unwrap_or_else(|| Arc::clone(&tensors[&id]))),
+        };
+        self.tensors = self.graph.params.ids().map(expr).collect();
+    }
+
     /// The elements of a stored dim that belong to the kept elements of one of its axes.
     fn elements_kept(&self, dim: &Dim, axis: AxisId, keep: &[usize]) -> Option<Arc<[usize]>> {
         let at = dim.0.iter().position(|&other| other == axis)?;
@@ -126,11 +147,25 @@ impl Version {
         let matrix = self.graph.matrix(&view, self.graph.sites[site].transposed);
         let dense = self.tensors.remove(&view.param).expect("each param of the graph has an expression");
         self.graph.factor(site, Extent::exact(rank));
-        let Weight::Factored { left, right } = &self.graph.sites[site].weight else { return };
+        let Weight::Factored { left, right, .. } = &self.graph.sites[site].weight else { return };
         let factoring = Arc::new(Factoring::new(dense, matrix, rank));
         for (view, part) in [(left, Part::Left), (right, Part::Right)] {
             let factoring = Arc::clone(&factoring);
             self.tensors.insert(view.param, Arc::new(Expr::Factor { factoring, part }));
+        }
+    }
+
+    /// Adds rows of these outputs to the factors of a site.
+    pub fn add_rest(&mut self, site: SiteId, rows: Vec<usize>, values: Arc<Expr>) {
+        if let Some(param) = self.graph.add_rest(site, rows) {
+            self.tensors.insert(param, values);
+        }
+    }
+
+    /// Gives the router of experts further rows, behind which nothing is.
+    pub fn insert_nulls(&mut self, axis: AxisId, count: usize, top_k: usize, rows: Arc<Expr>) {
+        if let Some(param) = self.graph.insert_nulls(axis, count, top_k) {
+            self.tensors.insert(param, rows);
         }
     }
 

@@ -17,6 +17,7 @@ fn layers_key(name: &str) -> &'static str {
     match name {
         _ if name.starts_with("gpt2") => "n_layer",
         _ if name.starts_with("distilbert") => "n_layers",
+        _ if name.starts_with("switch") => "num_layers",
         _ => "num_hidden_layers",
     }
 }

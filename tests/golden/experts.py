@@ -14,6 +14,8 @@ the loss is that of the changed model on the same data, which runs here with a r
 | `reconstruction` | of each layer the four experts that stay, and the norm of what is lost |
 | `merged` | by routing into four: the loss, and the first row of `layers[0].experts[0].up`; aligned and not |
 | `dropped` | the loss with the four of `reap`, of `frequency`, of `reconstruction` |
+| `compressed` | the loss where each matrix of an expert is its eight largest singular parts and the tenth of the rows of the rest that weigh most, and the numbers of these rows for `layers[0].experts[0].up` |
+| `nulls` | the loss with four null experts of rows that are written out, three choices a token |
 | `skipped` | the loss where the second expert is left out below the layer's median ratio of the gates, and the medians |
 """
 
@@ -146,6 +148,46 @@ class Changed(torch.nn.Module):
         return y.view_as(hidden)
 
 
+RANK, REST = 8, 0.1
+
+
+def compressed(matrix):
+    """The largest singular parts of a matrix, some rows of what is left, and which."""
+    left, sizes, right = np.linalg.svd(matrix.numpy(), full_matrices=False)
+    kept = left[:, :RANK] * sizes[:RANK] @ right[:RANK]
+    rest = matrix.numpy() - kept
+    count = int(REST * len(rest) + 0.5)
+    rows = sorted(np.argsort(-np.abs(rest).mean(1), kind="stable")[:count].tolist())
+    kept[rows] += rest[rows]
+    return torch.tensor(kept), rows
+
+
+class WithNulls(torch.nn.Module):
+    """A mixture whose router has rows that lead to nothing: gates are those of the others, renormalized."""
+
+    def __init__(self, layer, nulls, top):
+        super().__init__()
+        self.rows, self.experts, self.top = torch.cat([layer.mlp.gate.weight, nulls]), layer.mlp.experts, top
+
+    def forward(self, hidden):
+        x = hidden.flatten(0, 1)
+        shares, best = (x @ self.rows.T).softmax(-1).topk(self.top)
+        shares = shares * (best < len(self.experts))
+        shares = shares / shares.sum(-1, keepdim=True).clamp(min=1e-300)
+        y = torch.zeros_like(x)
+        for slot in range(self.top):
+            for number, expert in enumerate(self.experts):
+                at = best[:, slot] == number
+                y[at] += shares[at, slot, None] * expert(x[at])
+        return y.view_as(hidden)
+
+
+def nulls(layer, width):
+    """Rows that are easily written down, of the size of the router's own."""
+    at = torch.arange(4 * width, dtype=torch.float64).view(4, width)
+    return 0.3 * torch.sin(0.7 * at + layer)
+
+
 def loss(subject, made):
     other = subject.copy()
     for layer, mixture in zip(other.layers, made):
@@ -198,6 +240,15 @@ def main():
         "frequency": loss(subject, dropped(layers, routers, [best(layer.counts) for layer in layers])),
         "reconstruction": loss(subject, dropped(layers, routers, [of["kept"] for of in sets])),
     }
+    first, made = {}, []
+    for number, (router, layer) in enumerate(zip(routers, layers)):
+        parts = [{name: compressed(getattr(expert, name).weight) for name in ("gate", "up", "down")} for expert in layer.experts]
+        first[number] = parts[0]["up"][1]
+        experts = [expert_of({name: matrix for name, (matrix, _) in of.items()}) for of in parts]
+        made.append(Changed(router, whole, whole, experts))
+    found["compressed"] = {"loss": loss(subject, made), "rows": first[0]}
+    width = routers[0].shape[1]
+    found["nulls"] = {"loss": loss(subject, [WithNulls(layer, nulls(n, width), 3) for n, layer in enumerate(subject.layers)])}
     medians = [np.median(layer.ratios().numpy()) for layer in layers]
     made = [
         Changed(router, whole, whole, list(layer.experts), skip)

@@ -29,6 +29,13 @@ CASES = {
     "merged": ("mixtral-sotu", WORDS, "merge experts of layers[*] by routing(calib) into 4"),
     "merged, uneven": ("mixtral-sotu", WORDS, "merge experts of layers[*] by routing(calib) into 4 with { groups: global }"),
     "skipped": ("mixtral-sotu", WORDS, "skip experts of layers[*] by gate_ratio(calib)"),
+    "mixed": ("mixtral-sotu", WORDS, "merge experts of layers[*] by evolution(calib, population: 4, iterations: 4, mixtures: 24) into 4"),
+    "nulls": ("mixtral-sotu", WORDS, "insert null_experts of layers[*] into 4 with { top_k: 3, spread: 0.3 }"),
+    "compressed": (
+        "mixtral-sotu",
+        WORDS,
+        "merge experts of layers[*] by weights into 4\nfactorize experts of layers[*] to rank(8) with { residual: sparse(10%) }",
+    ),
     "factored": ("llama-sotu", WORDS, "factorize weights of layers[*].mlp to rank(32)"),
     "uneven heads": ("llama-sotu", WORDS, "prune heads, neurons of layers[*] to 70% flops"),
     "classifier": ("bert-eras", LABELLED, "prune heads, neurons of layers[*] to 60% flops"),

@@ -362,6 +362,110 @@ OLMOE = {
     "vocab_size": 50304,
 }
 
+SWITCH = {
+    "architectures": ["SwitchTransformersForConditionalGeneration"],
+    "add_router_probs": False,
+    "d_ff": 3072,
+    "d_kv": 64,
+    "d_model": 768,
+    "decoder_start_token_id": 0,
+    "dropout_rate": 0.1,
+    "eos_token_id": 1,
+    "expert_capacity": 64,
+    "feed_forward_proj": "relu",
+    "initializer_factor": 1.0,
+    "is_encoder_decoder": True,
+    "layer_norm_epsilon": 1e-06,
+    "model_type": "switch_transformers",
+    "num_decoder_layers": 12,
+    "num_experts": 32,
+    "num_heads": 12,
+    "num_layers": 12,
+    "num_sparse_decoder_layers": 6,
+    "num_sparse_encoder_layers": 6,
+    "pad_token_id": 0,
+    "relative_attention_max_distance": 128,
+    "relative_attention_num_buckets": 32,
+    "router_bias": False,
+    "router_dtype": "float32",
+    "router_jitter_noise": 0.01,
+    "tie_word_embeddings": True,
+    "vocab_size": 32128,
+}
+
+DEEPSEEK_V2_LITE = {
+    "architectures": ["DeepseekV2ForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 100000,
+    "eos_token_id": 100001,
+    "first_k_dense_replace": 1,
+    "hidden_act": "silu",
+    "hidden_size": 2048,
+    "initializer_range": 0.02,
+    "intermediate_size": 10944,
+    "kv_lora_rank": 512,
+    "max_position_embeddings": 163840,
+    "model_type": "deepseek_v2",
+    "moe_intermediate_size": 1408,
+    "n_group": 1,
+    "n_routed_experts": 64,
+    "n_shared_experts": 2,
+    "norm_topk_prob": False,
+    "num_attention_heads": 16,
+    "num_experts_per_tok": 6,
+    "num_hidden_layers": 27,
+    "num_key_value_heads": 16,
+    "q_lora_rank": None,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000,
+    "routed_scaling_factor": 1.0,
+    "tie_word_embeddings": False,
+    "topk_group": 1,
+    "topk_method": "greedy",
+    "torch_dtype": "bfloat16",
+    "v_head_dim": 128,
+    "vocab_size": 102400,
+}
+
+DEEPSEEK_V3 = {
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "first_k_dense_replace": 3,
+    "hidden_act": "silu",
+    "hidden_size": 7168,
+    "initializer_range": 0.02,
+    "intermediate_size": 18432,
+    "kv_lora_rank": 512,
+    "max_position_embeddings": 163840,
+    "model_type": "deepseek_v3",
+    "moe_intermediate_size": 2048,
+    "n_group": 8,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "norm_topk_prob": True,
+    "num_attention_heads": 128,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 61,
+    "num_key_value_heads": 128,
+    "q_lora_rank": 1536,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 10000,
+    "routed_scaling_factor": 2.5,
+    "tie_word_embeddings": False,
+    "topk_group": 4,
+    "torch_dtype": "bfloat16",
+    "v_head_dim": 128,
+    "vocab_size": 129280,
+}
+
 SMALL = {"hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 6}
 LLAMA_70B = {
     "hidden_size": 8192,
@@ -398,12 +502,17 @@ PUBLISHED = {
     "Qwen/Qwen1.5-MoE-A2.7B": QWEN2_MOE,
     "Qwen/Qwen3-30B-A3B": QWEN3_MOE,
     "allenai/OLMoE-1B-7B-0924": OLMOE,
+    "google/switch-base-32": SWITCH,
+    "deepseek-ai/DeepSeek-V2-Lite": DEEPSEEK_V2_LITE,
+    "deepseek-ai/DeepSeek-V3": DEEPSEEK_V3,  # less its fp8 storage and the layer that predicts a second token
 }
 
 # BertModel and its like have a pooler of their own, which most classes with a head leave out.
 BASE_OPTIONS = {kind: {"add_pooling_layer": False} for kind in ("bert", "roberta", "vit")}
-DEPTH = {"distilbert": "n_layers", "gpt2": "n_layer"}
-FULL = {"bert", "roberta", "distilbert", "vit", "gpt2"}
+DEPTH = {"distilbert": "n_layers", "gpt2": "n_layer", "switch_transformers": "num_layers"}
+FULL = {"bert", "roberta", "distilbert", "vit", "gpt2", "switch_transformers"}
+# Numbers that a router adds to choose are stored as the weights are; transformers calls them a buffer.
+CORRECTION = "e_score_correction_bias"
 
 
 def made(config):
@@ -412,7 +521,8 @@ def made(config):
 
 
 def size(model):
-    return sum(parameter.numel() for parameter in model.parameters())
+    corrections = [buffer for name, buffer in model.named_buffers() if name.endswith(CORRECTION)]
+    return sum(tensor.numel() for tensor in [*model.parameters(), *corrections])
 
 
 def tensors(model):

@@ -4,10 +4,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
-use tamis::graph::{Op, Routes};
+use tamis::checkpoint::Checkpoint;
+use tamis::graph::{Op, ParamId, Routes, Weight};
 use tamis::observe::experts::{Look, look};
+use tamis::weights::{Expr, Version};
 
 use crate::run::Outcome;
 use crate::trained::{Trained, float, floats, near, open};
@@ -186,4 +189,106 @@ fn averaged_routers_are_plain() {
     let fields = done.version.graph.config_fields().expect("the config can say it");
     assert_eq!(fields["num_local_experts"], 4);
     assert!(trained.loss(&done.version).is_finite());
+}
+
+/// The SVD of f32 weights, rounded factors and their products: 1e-4 of the loss. No two rows of the rest weigh nearly the same.
+#[test]
+fn compressed_experts_answer_as_in_numpy() {
+    let (trained, golden) = golden();
+    let done = trained
+        .run(&format!("{WIDE}factorize experts of layers[*] to rank(8) with {{ residual: sparse(10%) }}"));
+    near(&[trained.loss(&done.version)], &[float(&golden["compressed"]["loss"])], 1e-4, "compressed");
+    let graph = &done.version.graph;
+    let site = graph.places().site("layers[0].experts[0].up").expect("the expert is there");
+    let Weight::Factored { rest: Some(rest), .. } = &graph.sites[site].weight else {
+        panic!("rows are kept")
+    };
+    let rows: Vec<f64> = rest.rows.iter().map(|row| *row as f64).collect();
+    assert_eq!(rows, floats(&golden["compressed"]["rows"]));
+}
+
+/// Nothing is lost with all rows of what factors leave, nor behind what is nearly the whole rank; something is in between.
+#[test]
+fn all_rows_of_a_residual_are_the_matrix() {
+    let (trained, _) = golden();
+    let loss = |step: &str| trained.loss(&trained.run(&format!("{WIDE}{step}")).version);
+    let dense = trained.loss(&trained.version());
+    // Where all rows do not save, nothing is taken apart.
+    assert_eq!(loss("factorize experts of layers[*] to rank(8) with { residual: sparse(100%) }"), dense);
+    let [plain, tenth, half] = ["", " with { residual: sparse(10%) }", " with { residual: sparse(50%) }"]
+        .map(|residual| loss(&format!("factorize experts of layers[*] to rank(8){residual}")));
+    assert!(dense < half && half < tenth && tenth < plain, "{dense} {half} {tenth} {plain}");
+}
+
+/// The rows of PyTorch's null experts, in the place of those that were drawn: 1e-5 of the loss.
+#[test]
+fn null_experts_answer_as_in_pytorch() {
+    let (trained, golden) = golden();
+    let done = trained.run("insert null_experts of layers[*] into 4 with { top_k: 3 }");
+    let mut version = done.version;
+    let routers: Vec<_> = version
+        .graph
+        .ops
+        .node_weights()
+        .filter_map(|made| match &made.op {
+            Op::Experts(experts) => experts.nulls.map(|nulls| nulls.router),
+            _ => None,
+        })
+        .collect();
+    let dir = tempfile::tempdir().expect("a directory");
+    for (layer, router) in routers.into_iter().enumerate() {
+        let param = version.graph.sites[router].views().next().expect("it has a weight").param;
+        let rows: Vec<f32> =
+            (0..4 * 128).map(|at| (0.3 * (0.7 * f64::from(at) + layer as f64).sin()) as f32).collect();
+        replace(&mut version, param, &dir.path().join(layer.to_string()), &[4, 128], &rows);
+    }
+    near(&[trained.loss(&version)], &[float(&golden["nulls"]["loss"])], 1e-5, "nulls");
+}
+
+/// Puts f32 values, written to a directory, in the place of a tensor.
+fn replace(version: &mut Version, param: ParamId, dir: &Path, shape: &[usize], values: &[f32]) {
+    let header = serde_json::json!({
+        "w": { "dtype": "F32", "shape": shape, "data_offsets": [0, values.len() * 4] },
+    });
+    let header = header.to_string();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    fs::create_dir_all(dir).expect("a directory");
+    fs::write(dir.join("config.json"), "{}").expect("a file");
+    fs::write(dir.join("model.safetensors"), bytes).expect("a file");
+    let checkpoint = Arc::new(Checkpoint::open(dir).expect("a checkpoint"));
+    let stored = checkpoint.tensors["w"].clone();
+    version.replace(param, Arc::new(Expr::Stored { checkpoint, stored }));
+}
+
+/// Of nulls that nobody chooses a model with the old number of choices knows nothing.
+#[test]
+fn nulls_that_are_not_chosen_change_nothing() {
+    let (trained, _) = golden();
+    let done = trained.run("insert null_experts of layers[*] into 1 with { top_k: 2, spread: 0.0 }");
+    let fields = done.version.graph.config_fields();
+    assert!(fields.is_err(), "no config has null experts");
+    // A row of zeros has the logit 0, which the best two of eight are nearly always above.
+    let (before, after) = (trained.loss(&trained.version()), trained.loss(&done.version));
+    assert!((before - after).abs() < 0.2 * before, "{before} {after}");
+}
+
+/// Mixtures lose no more on their own data than the sets that they begin with, and the same seed finds the same.
+#[test]
+fn mixtures_are_at_least_as_good_as_sets() {
+    let (trained, _) = golden();
+    let loss = |mixtures: usize| {
+        let by = format!("evolution(calib, population: 4, iterations: 4, mixtures: {mixtures}, seed: 3)");
+        trained.loss(&trained.run(&format!("{WIDE}merge experts of layers[*] by {by} into 4")).version)
+    };
+    let dropped = trained.run(&format!(
+        "{WIDE}drop experts of layers[*] by evolution(calib, population: 4, iterations: 4, seed: 3) keep 4"
+    ));
+    let sets = trained.loss(&dropped.version);
+    // Of one child the better of it and of its parents stays.
+    assert!(loss(1) <= sets * (1.0 + 1e-5));
+    let mixed = loss(30);
+    assert!(mixed < sets, "{mixed} {sets}");
+    assert_eq!(mixed, loss(30));
 }

@@ -37,10 +37,11 @@ HERE = Path(__file__).parent
 # The loop
 
 
-def fit(model, batches, steps, peak, fast=False, log_every=100):
+def fit(model, batches, steps, peak, fast=False, log_every=100, precision=torch.bfloat16):
     """AdamW with a warm-up of a twentieth, then a cosine to zero. `batches(step)` gives a model's arguments.
 
-    `fast` compiles the model, which needs a C++ compiler and batches of one shape.
+    `fast` compiles the model, which needs a C++ compiler and batches of one shape. `precision` is that of matrix
+    products: bfloat16 is slow on processors that do not know it.
     """
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
@@ -53,7 +54,7 @@ def fit(model, batches, steps, peak, fast=False, log_every=100):
     called = torch.compile(model) if fast else model
     began, total = time.time(), 0.0
     for step in range(steps):
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
             loss = called(**batches(step)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -183,7 +183,7 @@ impl<'h> Builder<'h> {
         })
     }
 
-    /// Every element of a list of nodes and names: `experts[2]`, `….experts.2.`.
+    /// Every element of a list of nodes and names: `experts[2]`, `….experts.2.`; of a list that ends in `_`, `….expert_2.`.
     pub fn members<R>(
         &mut self,
         node: &str,
@@ -205,7 +205,8 @@ impl<'h> Builder<'h> {
     ) -> R {
         let outer = (self.node, self.name.clone());
         self.node = self.graph.tree.child(outer.0, node, Some((axis, index)));
-        let mut name = self.full_name(&format!("{list}.")).0.to_vec();
+        let dot = if list.ends_with('_') { "" } else { "." };
+        let mut name = self.full_name(&format!("{list}{dot}")).0.to_vec();
         name.extend([NamePart::Member(axis, index), NamePart::Text(".".into())]);
         self.name = name;
         let result = build(self);

@@ -48,6 +48,12 @@ impl Builder<'_> {
         self.push(Op::TokenIds, self.node, &[], vec![tokens.into()])
     }
 
+    /// A second text's token ids, as many as those of the first: what a decoder reads beside an encoder.
+    pub fn more_token_ids(&mut self, first: Value) -> Value {
+        let dims = self.dims(first).to_vec();
+        self.push(Op::TokenIds, self.node, &[], dims)
+    }
+
     /// A picture, `[channels, height, width]`.
     pub fn pixels(&mut self, channels: AxisId, [height, width]: [usize; 2]) -> Value {
         let height = self.plain_axis(Role::Height, height, None);
@@ -68,6 +74,15 @@ impl Builder<'_> {
         let mut dims = self.dims(ids).to_vec();
         dims.push(hidden.into());
         (self.push_at_site(Op::Embedding(site), site, &[ids], dims), site)
+    }
+
+    /// A table that is there already, looked up by further token ids.
+    pub fn looked_up(&mut self, table: SiteId, ids: Value) -> Value {
+        let param = self.weight_param(table);
+        let mut dims = self.dims(ids).to_vec();
+        dims.push(self.graph.params[param].dims.last().cloned().expect("a table has two dims"));
+        let node = self.node;
+        self.push(Op::Embedding(table), node, &[ids], dims)
     }
 
     /// A table without its operation: `name.weight [rows, hidden]`.
@@ -290,6 +305,19 @@ impl Builder<'_> {
     pub fn attention(&mut self, attention: Attention, query: Value, key: Value, value: Value) -> Value {
         let dims = self.dims(query).to_vec();
         self.push(Op::Attention(attention), self.node, &[query, key, value], dims)
+    }
+
+    /// Queries `[tokens, heads head_dim]`, keys and values of each head `[tokens, heads width]`, the keys' part that all heads share
+    /// `[tokens, turned]`, to `[tokens, out]`.
+    pub fn latent_attention(&mut self, query: Value, keys: Value, turned: Value, out: Dim) -> Value {
+        let dims = self.with_features(query, out);
+        self.push(Op::LatentAttention, self.node, &[query, keys, turned], dims)
+    }
+
+    /// Features from number `first` on.
+    pub fn part(&mut self, first: usize, x: Value, features: Dim) -> Value {
+        let dims = self.with_features(x, features);
+        self.push(Op::Part(first), self.node, &[x], dims)
     }
 
     pub fn experts(&mut self, experts: Experts, x: Value) -> Value {

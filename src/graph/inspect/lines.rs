@@ -96,9 +96,11 @@ impl Lines<'_> {
     fn site_text(&self, site: &Site) -> String {
         let mut text = match &site.weight {
             Weight::Dense(view) => self.view_text(view, site.node),
-            Weight::Factored { left, right } => {
+            Weight::Factored { left, right, rest } => {
                 let right = self.graph.dims_text(&self.graph.free_dims(right));
-                format!("{} · {right}", self.view_text(left, site.node))
+                let rest = rest.as_ref().map(|rest| numbers::things(rest.rows.len(), "row"));
+                let rest = rest.map_or_else(String::new, |rows| format!(" + {rows}"));
+                format!("{} · {right}{rest}", self.view_text(left, site.node))
             }
         };
         if site.bias.is_some() {

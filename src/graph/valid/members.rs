@@ -67,7 +67,8 @@ impl Graph {
                         own.extend(&members);
                         expert.sites().all(|site| place(site) == own)
                     };
-                    place(experts.router) == members && experts.experts.iter().enumerate().all(inside)
+                    experts.deciding().all(|site| place(site) == members)
+                        && experts.experts.iter().enumerate().all(inside)
                 }
                 op => op.sites().into_iter().all(|site| place(site) == members),
             };

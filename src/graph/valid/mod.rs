@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::Graph;
 use super::axis::{AxisId, Dim, Extent};
-use super::param::{NamePart, Param, Site, SiteId, SiteKind, View, Weight};
+use super::param::{NamePart, Param, Rest, Site, SiteId, SiteKind, View, Weight};
 
 /// No tree is deeper; paths are made by recursion.
 const DEEPEST: usize = 32;
@@ -104,9 +104,20 @@ impl Graph {
         };
         let fits = match &site.weight {
             Weight::Dense(view) => dense(view),
-            Weight::Factored { left, right } => {
+            Weight::Factored { left, right, rest } => {
+                let rests = rest.as_ref().is_none_or(|Rest { view, rows }| {
+                    let (out, ins) = self.site_dims(id);
+                    let (counted, inner) = self.matrix_dims(view, false);
+                    let below = rows.last().is_none_or(|last| *last < self.dim_extent(&out));
+                    dims(view) == 2
+                        && inner == ins
+                        && self.dim_extent(&counted) == rows.len()
+                        && below
+                        && rows.windows(2).all(|pair| pair[0] < pair[1])
+                });
                 let inner = |view, outside: fn((Dim, Dim)) -> Dim| outside(self.matrix_dims(view, false));
-                dims(left) == 2
+                rests
+                    && dims(left) == 2
                     && dims(right) == 2
                     && inner(left, |dims| dims.1) == inner(right, |dims| dims.0)
             }

@@ -1,7 +1,7 @@
 //! Whether operations fit their operands.
 
 use super::super::axis::Dim;
-use super::super::op::{Experts, Op, OpNode};
+use super::super::op::{Experts, GroupLimit, Op, OpNode, Scoring};
 use super::super::param::{SiteId, Weight};
 use super::super::{Graph, OpId};
 use super::{Checked, ensure};
@@ -61,6 +61,11 @@ impl Graph {
             (Op::ReduceTokens(_), [x, query, key]) => {
                 value.len() == 2 && x.last() == value.last() && rows(query) == rows(x) && rows(key) == rows(x)
             }
+            (Op::LatentAttention, [query, keys, turned]) => self.attends_latently(query, keys, turned, value),
+            (Op::Part(first), [x]) => {
+                let width = |dims: &[Dim]| dims.last().map_or(0, |dim| self.dim_extent(dim));
+                rows(x) == rows(value) && first.checked_add(width(value)).is_some_and(|end| end <= width(x))
+            }
             (Op::Experts(experts), [x]) => same(x) && x.last().is_some_and(|x| self.fit_experts(experts, x)),
             (Op::Add | Op::Multiply, [left, right]) => same(left) && same(right),
             (Op::Weigh, [x, weights]) => {
@@ -100,7 +105,53 @@ impl Graph {
             let gate = expert.gate.is_none_or(|gate| self.site_dims(gate) == (inner.clone(), ins.clone()));
             gate && ins == *features && self.site_dims(expert.down) == (features.clone(), inner)
         });
-        counted && router && lead && skips && each && (1..=routes).contains(&experts.top_k)
+        let transfer = experts
+            .transfer
+            .is_none_or(|site| self.site_dims(site) == (experts.axis.into(), experts.routes_axis().into()));
+        let chosen_from = match (experts.transfer, experts.nulls) {
+            (Some(_), _) => count,
+            (None, Some(nulls)) => routes + self.axes.get(nulls.axis).map_or(0, |axis| axis.extent.max),
+            (None, None) => routes,
+        };
+        counted
+            && router
+            && (lead || experts.transfer.is_some())
+            && skips
+            && each
+            && transfer
+            && self.fit_choice(experts, features)
+            && (1..=chosen_from).contains(&experts.top_k)
+    }
+
+    /// Whether what changes a router's choice fits it.
+    fn fit_choice(&self, experts: &Experts, features: &Dim) -> bool {
+        let correction =
+            experts.correction.is_none_or(|site| self.site_dims(site).0 == experts.routes_axis().into());
+        let nulls = experts
+            .nulls
+            .is_none_or(|nulls| self.site_dims(nulls.router) == (nulls.axis.into(), features.clone()));
+        let limit = experts.limit.is_none_or(|GroupLimit { groups, chosen }| (1..=groups).contains(&chosen));
+        // What is not run together is not to be there together.
+        let plain =
+            experts.scoring == Scoring::Softmax && experts.correction.is_none() && experts.limit.is_none();
+        let beside = [experts.nulls.is_some(), experts.transfer.is_some(), experts.skip_below.is_some()];
+        let extras = beside.into_iter().filter(|it| *it).count();
+        correction && nulls && limit && (plain || extras == 0) && extras <= 1
+    }
+
+    /// Heads of `query` as wide as the part of a key that a head has for itself and the part that all share.
+    fn attends_latently(&self, query: &[Dim], keys: &[Dim], turned: &[Dim], value: &[Dim]) -> bool {
+        let heads = |dims: &[Dim]| match dims {
+            [_, Dim(axes)] => axes.split_last().map(|(dim, heads)| (self.extent(*dim).max, heads.to_vec())),
+            _ => None,
+        };
+        let (Some((query, of)), Some((key, keys)), Some((made, values))) =
+            (heads(query), heads(keys), heads(value))
+        else {
+            return false;
+        };
+        let turned = turned.last().map_or(0, |dim| self.dim_extent(dim));
+        of == keys && of == values && query + made == key + turned
     }
 }
 

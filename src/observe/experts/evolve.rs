@@ -1,13 +1,14 @@
-//! Sets of experts bred by what the whole model answers with them (EEP, the phase that prunes).
+//! Sets of experts bred by what the whole model answers with them, and then mixtures of experts (EEP, its two phases).
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
-use super::super::{axes, scored};
+use super::judge::Judge;
+use super::merge::{Mixing, write_mixtures};
+use super::seeing::Seeing;
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::Graph;
-use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Finding, Kept, Work, WorkKind};
 use crate::tensor::random::Stream;
 
@@ -24,21 +25,20 @@ pub struct Breeding {
 /// Keeps the sets of experts with which the model loses least on labelled samples, or text.
 #[derive(Debug)]
 pub struct EvolveSets {
-    data: Data,
+    seeing: Seeing,
     /// How many stay of each axis of experts, by path.
     keep: BTreeMap<String, usize>,
     breeding: Breeding,
-    reads: Vec<String>,
 }
 
 impl EvolveSets {
     pub fn new(graph: &Graph, data: Data, keep: &BTreeMap<String, usize>, breeding: Breeding) -> Self {
-        Self { data, keep: keep.clone(), breeding, reads: everything(graph) }
+        Self { seeing: Seeing::new(graph, data), keep: keep.clone(), breeding }
     }
 }
 
 /// For each axis the experts that stay, ascending.
-type Sets = BTreeMap<String, Vec<usize>>;
+pub type Sets = BTreeMap<String, Vec<usize>>;
 
 impl Work for EvolveSets {
     fn kind(&self) -> WorkKind {
@@ -48,76 +48,192 @@ impl Work for EvolveSets {
     fn describe(&self) -> String {
         let Breeding { population, iterations, .. } = self.breeding;
         let tried = numbers::things(population + iterations, "set");
-        format!("the best of {tried} of experts on {}", self.data.name)
+        format!("the best of {tried} of experts on {}", self.seeing.data.name)
     }
 
-    fn arguments(&self) -> serde_json::Value {
+    fn arguments(&self) -> Json {
         let Breeding { population, iterations, seed } = self.breeding;
-        json!({
+        self.seeing.arguments(json!({
             "evolve experts": self.keep,
-            "data": self.data.reader.describe(),
             "population": population,
             "iterations": iterations,
             "seed": seed,
-        })
+        }))
     }
 
     fn reads(&self) -> Vec<String> {
-        self.reads.clone()
+        self.seeing.reads.clone()
     }
 
     fn data(&self) -> Vec<Data> {
-        vec![self.data.clone()]
+        vec![self.seeing.data.clone()]
+    }
+
+    fn memory(&self, graph: &Graph) -> u64 {
+        Judge::memory(graph)
     }
 
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
-        let graph = &at.version.graph;
-        let paths: Vec<String> = self.keep.keys().cloned().collect();
-        let axes = axes(graph, &paths);
-        let all: BTreeMap<String, usize> =
-            axes.iter().map(|(path, &axis)| (path.clone(), graph.extent(axis).max)).collect();
-        let loss = |sets: &Sets| {
-            let mut version = at.version.clone();
-            axes.iter().for_each(|(path, &axis)| version.keep(axis, &sets[path]));
-            Ok(scored(&Context { version: &version, ..*at }, &self.data)?.mean_loss())
-        };
-        let chance = Chance::new(self.breeding.seed);
-        let stay = evolve(&all, &self.keep, self.breeding, chance, loss)?;
+        let judge = Judge::new(at, &self.seeing.data, &self.keep)?;
+        let chance = &mut Chance::new(self.breeding.seed);
+        let mut known =
+            evolve(&judge.all(), &self.keep, self.breeding, chance, |sets| judge.loss_of_sets(sets))?;
+        let (_, stay) = known.swap_remove(0);
         Ok(Finding::Kept(Kept { stay, ..Kept::default() }))
     }
 }
 
-/// Starts from random sets; each child of two of the better ones takes the place of the worst, if it is better.
+/// Makes each expert that stays a mixture of all, and its share one of the shares of all, so that the model loses least.
+#[derive(Debug)]
+pub struct EvolveMixtures {
+    seeing: Seeing,
+    into: BTreeMap<String, usize>,
+    breeding: Breeding,
+    /// Children of mixtures, after those of sets.
+    mixtures: usize,
+}
+
+impl EvolveMixtures {
+    pub fn new(
+        graph: &Graph,
+        data: Data,
+        into: &BTreeMap<String, usize>,
+        breeding: Breeding,
+        mixtures: usize,
+    ) -> Self {
+        Self { seeing: Seeing::new(graph, data), into: into.clone(), breeding, mixtures }
+    }
+}
+
+impl Work for EvolveMixtures {
+    fn kind(&self) -> WorkKind {
+        WorkKind::Select
+    }
+
+    fn describe(&self) -> String {
+        let Breeding { population, iterations, .. } = self.breeding;
+        let tried = numbers::things(population + iterations, "set");
+        let mixtures = numbers::things(self.mixtures, "mixture");
+        format!("the best of {tried} and {mixtures} of experts on {}", self.seeing.data.name)
+    }
+
+    fn arguments(&self) -> Json {
+        let Breeding { population, iterations, seed } = self.breeding;
+        self.seeing.arguments(json!({
+            "mix experts": self.into,
+            "population": population,
+            "iterations": iterations,
+            "mixtures": self.mixtures,
+            "seed": seed,
+        }))
+    }
+
+    fn reads(&self) -> Vec<String> {
+        self.seeing.reads.clone()
+    }
+
+    fn data(&self) -> Vec<Data> {
+        vec![self.seeing.data.clone()]
+    }
+
+    fn memory(&self, graph: &Graph) -> u64 {
+        // Once more as columns, and what mixtures are made of them.
+        3 * Judge::memory(graph)
+    }
+
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let chance = &mut Chance::new(self.breeding.seed);
+        let sets = Judge::new(at, &self.seeing.data, &self.into)?;
+        let all = sets.all();
+        let known = evolve(&all, &self.into, self.breeding, chance, |it| sets.loss_of_sets(it))?;
+        drop(sets);
+        let judge = Judge::of_mixtures(at, &self.seeing.data, &self.into)?;
+        let judged = |(_, sets): (f64, Sets)| -> Result<(f64, Mixtures), Diagnostic> {
+            let mixtures =
+                sets.iter().map(|(path, set)| (path.clone(), Mixing::of_set(set, all[path]))).collect();
+            Ok((judge.loss_of_mixtures(&mixtures)?, mixtures))
+        };
+        let known = known.into_iter().map(judged).collect::<Result<Vec<_>, _>>()?;
+        let loss = |mixtures: &Mixtures| judge.loss_of_mixtures(mixtures);
+        let mut known = breed(known, self.mixtures, chance, blended, loss)?;
+        let (_, mixtures) = known.swap_remove(0);
+        write_mixtures(at, &mixtures)
+    }
+}
+
+/// For each axis what experts and shares are made of.
+pub type Mixtures = BTreeMap<String, Mixing>;
+
+/// A layer of a child's that is the second parent's.
+const CROSSED: f64 = 0.3;
+
+/// Starts from random sets; a child has layers of both parents, with some experts exchanged. The best ones come first.
 fn evolve(
     all: &BTreeMap<String, usize>,
     keep: &BTreeMap<String, usize>,
     breeding: Breeding,
-    mut chance: Chance,
+    chance: &mut Chance,
     mut loss: impl FnMut(&Sets) -> Result<f64, Diagnostic>,
-) -> Result<Sets, Diagnostic> {
-    /// The share of sets that have children, of layers that come from the second parent, of layers with a new expert.
-    const PARENTS: f64 = 0.6;
-    const CROSSED: f64 = 0.3;
+) -> Result<Vec<(f64, Sets)>, Diagnostic> {
+    /// The share of layers with a new expert.
     const CHANGED: f64 = 0.25;
     let mut known: Vec<(f64, Sets)> = Vec::new();
     for _ in 0..breeding.population.max(1) {
         let sets: Sets = all.iter().map(|(path, &all)| (path.clone(), chance.set(all, keep[path]))).collect();
         known.push((loss(&sets)?, sets));
     }
-    for _ in 0..breeding.iterations {
-        known.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        let parents = ((known.len() as f64 * PARENTS).ceil() as usize).max(1);
-        let (one, other) = (chance.below(parents), chance.below(parents));
-        let mut child = known[one].1.clone();
+    let child = |chance: &mut Chance, one: &Sets, other: &Sets| {
+        let mut child = one.clone();
         for (path, set) in &mut child {
             if chance.happens(CROSSED) {
-                set.clone_from(&known[other].1[path]);
+                set.clone_from(&other[path]);
             }
             if chance.happens(CHANGED) {
                 chance.exchange(set, all[path]);
             }
         }
-        if known.iter().any(|(_, sets)| *sets == child) {
+        child
+    };
+    breed(known, breeding.iterations, chance, child, loss)
+}
+
+/// A child has layers of both parents; in some its numbers are moved a little, or rows made to add up to 1.
+fn blended(chance: &mut Chance, one: &Mixtures, other: &Mixtures) -> Mixtures {
+    const MOVED: f64 = 0.25;
+    const NORMALIZED: f64 = 0.1;
+    /// The standard deviation of moves.
+    const SPREAD: f64 = 0.065;
+    let mut child = one.clone();
+    for (path, mixing) in &mut child {
+        if chance.happens(CROSSED) {
+            mixing.clone_from(&other[path]);
+        }
+        if chance.happens(MOVED) {
+            mixing.each(|number| *number += (chance.normal() * SPREAD) as f32);
+        }
+        if chance.happens(NORMALIZED) {
+            mixing.normalize();
+        }
+    }
+    child
+}
+
+/// Each child of two of the better ones takes the place of the worst, if it is better. The best ones come first.
+fn breed<T: Clone + PartialEq>(
+    mut known: Vec<(f64, T)>,
+    children: usize,
+    chance: &mut Chance,
+    child: impl Fn(&mut Chance, &T, &T) -> T,
+    mut loss: impl FnMut(&T) -> Result<f64, Diagnostic>,
+) -> Result<Vec<(f64, T)>, Diagnostic> {
+    /// The share that has children.
+    const PARENTS: f64 = 0.6;
+    for _ in 0..children {
+        known.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        let parents = ((known.len() as f64 * PARENTS).ceil() as usize).max(1);
+        let (one, other) = (chance.below(parents), chance.below(parents));
+        let child = child(chance, &known[one].1, &known[other].1);
+        if known.iter().any(|(_, it)| *it == child) {
             continue;
         }
         let lost = loss(&child)?;
@@ -126,18 +242,26 @@ fn evolve(
         }
     }
     known.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-    Ok(known.swap_remove(0).1)
+    Ok(known)
 }
 
 /// Numbers in a row from a seed.
 struct Chance {
     stream: Stream,
     next: u64,
+    normals: Stream,
+    next_normal: u64,
 }
 
 impl Chance {
     fn new(seed: u64) -> Self {
-        Self { stream: Stream::new(seed, "evolution"), next: 0 }
+        let (stream, normals) = (Stream::new(seed, "evolution"), Stream::new(seed, "evolution, moves"));
+        Self { stream, next: 0, normals, next_normal: 0 }
+    }
+
+    fn normal(&mut self) -> f64 {
+        self.next_normal += 1;
+        self.normals.normal(self.next_normal)
     }
 
     fn uniform(&mut self) -> f64 {
@@ -183,7 +307,8 @@ mod tests {
         // The sum of numbers: the first ones are best, and no set is better than 0 + 1 + 2 + 0 + 1 + 2 + 3.
         let loss = |sets: &Sets| sets.values().flatten().sum::<usize>() as f64;
         let breeding = Breeding { population: 10, iterations, seed };
-        let found = evolve(&all, &keep, breeding, Chance::new(seed), |sets| Ok(loss(sets))).unwrap();
+        let found = evolve(&all, &keep, breeding, &mut Chance::new(seed), |sets| Ok(loss(sets))).unwrap();
+        let found = found[0].1.clone();
         let lost = loss(&found);
         (found, lost)
     }
@@ -195,5 +320,23 @@ mod tests {
         assert_eq!((found["a"].len(), found["b"].len()), (3, 4));
         assert!(bred(7, 0).1 > lost);
         assert_eq!(bred(3, 20), bred(3, 20));
+    }
+
+    /// Mixtures come nearer to what is wanted, here thrice the first expert; the first ones, sets, are never lost to worse ones.
+    #[test]
+    fn mixtures_are_better_than_the_sets_that_they_begin_with() {
+        let wanted = |mixtures: &Mixtures| {
+            let rows = mixtures["a"].experts.iter().zip([3.0, 0.0, 0.0]);
+            rows.map(|(it, wanted)| f64::from(it - wanted).powi(2)).sum::<f64>()
+        };
+        let start: Mixtures = [("a".to_string(), Mixing::of_set(&[0], 3))].into();
+        let best = |children: usize| {
+            let known = vec![(wanted(&start), start.clone()); 4];
+            let mut chance = Chance::new(1);
+            breed(known, children, &mut chance, blended, |it| Ok(wanted(it))).unwrap().swap_remove(0).0
+        };
+        assert_eq!(best(0), 4.0);
+        assert!(best(400) < 2.0, "{}", best(400));
+        assert_eq!(best(100), best(100));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::super::room::Room;
@@ -11,6 +12,7 @@ use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Expert, Experts, Graph, ParamId, SiteId, Weight};
 use crate::pass::elements::everything;
 use crate::pass::{Context, Finding, Grouped, Work, WorkKind};
+use crate::tensor::DType;
 use crate::weights::Version;
 
 /// Computes the experts that groups become.
@@ -58,6 +60,12 @@ impl Work for MergeExperts {
         self.reads.clone()
     }
 
+    fn memory(&self, graph: &Graph) -> u64 {
+        let axes = super::super::axes(graph, &self.axes);
+        let layers = axes.values().filter_map(|&axis| graph.experts_of(axis));
+        layers.map(|(_, of)| at_once(graph, of) as u64 * of_group(graph, of, self.align)).max().unwrap_or(0)
+    }
+
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
         let graph = &at.version.graph;
         let groups = at.found.find(|finding| match finding {
@@ -83,6 +91,85 @@ impl Work for MergeExperts {
         }
         room.finish(BTreeMap::new())
     }
+}
+
+/// What experts, and shares of them, are made of: sums of all experts, and of the shares of all rows of the router.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mixing {
+    /// How many there are.
+    pub all: usize,
+    /// `[count, all]`
+    pub experts: Vec<f32>,
+    /// `[count, all]`
+    pub routes: Vec<f32>,
+}
+
+impl Mixing {
+    /// Each expert of a set by itself.
+    pub fn of_set(set: &[usize], all: usize) -> Self {
+        let mut experts = vec![0.0; set.len() * all];
+        set.iter().enumerate().for_each(|(row, &expert)| experts[row * all + expert] = 1.0);
+        Self { all, routes: experts.clone(), experts }
+    }
+
+    pub fn count(&self) -> usize {
+        self.experts.len() / self.all.max(1)
+    }
+
+    /// Visits all numbers, in order.
+    pub fn each(&mut self, visit: impl FnMut(&mut f32)) {
+        self.experts.iter_mut().chain(&mut self.routes).for_each(visit);
+    }
+
+    /// Makes rows add up to 1; rows that are near to nothing stay.
+    pub fn normalize(&mut self) {
+        for row in self.experts.chunks_mut(self.all.max(1)).chain(self.routes.chunks_mut(self.all.max(1))) {
+            let sum: f32 = row.iter().sum();
+            if sum.abs() > 1e-3 {
+                row.iter_mut().for_each(|it| *it /= sum);
+            }
+        }
+    }
+}
+
+/// The name under which the matrix is kept that makes shares of an axis's experts.
+pub fn transfer_name(path: &str) -> String {
+    format!("transfer {path}")
+}
+
+/// Writes the experts of mixtures and the matrices of shares, by path of the axis.
+///
+/// # Errors
+/// Where weights cannot be read or written.
+pub fn write_mixtures(at: &Context<'_>, mixtures: &BTreeMap<String, Mixing>) -> Result<Finding, Diagnostic> {
+    let graph = &at.version.graph;
+    let axes = super::super::axes(graph, &mixtures.keys().cloned().collect::<Vec<_>>());
+    // Groups say here how many experts there are, and no more.
+    let grouped = |mixing: &Mixing| Grouped {
+        group_of: Vec::new(),
+        leaders: (0..mixing.count()).collect(),
+        shares: Vec::new(),
+    };
+    let counted: BTreeMap<&String, Grouped> =
+        mixtures.iter().map(|(path, mixing)| (path, grouped(mixing))).collect();
+    let layers: Vec<(&String, Layer<'_>)> = axes
+        .iter()
+        .filter_map(|(path, &axis)| {
+            Some((path, Layer { of: graph.experts_of(axis)?.1, axis, grouped: &counted[path] }))
+        })
+        .collect();
+    let specs = layers.iter().flat_map(|(path, layer)| {
+        let shape = vec![mixtures[*path].count(), mixtures[*path].all];
+        let transfer = TensorSpec { name: transfer_name(path), dtype: DType::F32, shape };
+        layer.specs(graph, false).into_iter().chain([transfer])
+    });
+    let room = Room::new(at.room, specs.collect())?;
+    for (path, layer) in &layers {
+        let mixing = &mixtures[*path];
+        layer.mix(at.version, &room, mixing)?;
+        room.write(&transfer_name(path), &mut mixing.routes.clone())?;
+    }
+    room.finish(BTreeMap::new())
 }
 
 /// The experts of one layer, and their groups.
@@ -123,22 +210,59 @@ impl Layer<'_> {
         specs
     }
 
-    /// One group after the other, in it one member after the other: no more than three experts are in memory.
+    /// Some groups at once, in each one member after the other: no more than three experts of a group are in memory, and the
+    /// costs of one assignment.
     fn merge(&self, version: &Version, room: &Room, align: bool) -> Result<(), Diagnostic> {
-        for (group, &leader) in self.grouped.leaders.iter().enumerate() {
-            let leading = Matrices::read(version, &self.of.experts[leader])?;
-            let mut sums: Vec<Vec<f32>> = leading.all().map(|matrix| vec![0.0; matrix.len()]).collect();
-            for member in (0..self.of.experts.len()).filter(|&it| self.grouped.group_of[it] == group) {
-                let mut matrices = Matrices::read(version, &self.of.experts[member])?;
-                if align && member != leader {
-                    matrices.reorder(&leading.order_of(&matrices));
-                }
-                let share = self.grouped.shares[member] as f32;
+        let groups: Vec<(usize, usize)> = self.grouped.leaders.iter().copied().enumerate().collect();
+        for some in groups.chunks(at_once(&version.graph, self.of)) {
+            some.par_iter().try_for_each(|&group| self.merge_group(version, room, align, group))?;
+        }
+        Ok(())
+    }
+
+    fn merge_group(
+        &self,
+        version: &Version,
+        room: &Room,
+        align: bool,
+        (group, leader): (usize, usize),
+    ) -> Result<(), Diagnostic> {
+        let leading = Matrices::read(version, &self.of.experts[leader])?;
+        let mut sums: Vec<Vec<f32>> = leading.all().map(|matrix| vec![0.0; matrix.len()]).collect();
+        for member in (0..self.of.experts.len()).filter(|&it| self.grouped.group_of[it] == group) {
+            let mut matrices = Matrices::read(version, &self.of.experts[member])?;
+            if align && member != leader {
+                matrices.reorder(&leading.order_of(&matrices));
+            }
+            let share = self.grouped.shares[member] as f32;
+            for (sum, matrix) in sums.iter_mut().zip(matrices.all()) {
+                sum.iter_mut().zip(matrix).for_each(|(sum, weight)| *sum += share * weight);
+            }
+        }
+        for (site, values) in self.of.experts[group].sites().zip(sums) {
+            self.write(version, room, site, values)?;
+        }
+        Ok(())
+    }
+
+    /// Sums of all experts.
+    fn mix(&self, version: &Version, room: &Room, mixing: &Mixing) -> Result<(), Diagnostic> {
+        for (number, shares) in mixing.experts.chunks_exact(mixing.all.max(1)).enumerate() {
+            let mut sums: Vec<Vec<f32>> = Vec::new();
+            for (expert, &share) in self.of.experts.iter().zip(shares).filter(|(_, share)| **share != 0.0) {
+                let matrices = Matrices::read(version, expert)?;
+                sums.resize_with(matrices.all().count(), Vec::new);
                 for (sum, matrix) in sums.iter_mut().zip(matrices.all()) {
+                    sum.resize(matrix.len(), 0.0);
                     sum.iter_mut().zip(matrix).for_each(|(sum, weight)| *sum += share * weight);
                 }
             }
-            for (site, values) in self.of.experts[group].sites().zip(sums) {
+            if sums.is_empty() {
+                // Nothing of any: zeros, as large as the first one's.
+                let matrices = Matrices::read(version, &self.of.experts[0])?;
+                sums = matrices.all().map(|matrix| vec![0.0; matrix.len()]).collect();
+            }
+            for (site, values) in self.of.experts[number].sites().zip(sums) {
                 self.write(version, room, site, values)?;
             }
         }
@@ -182,6 +306,28 @@ impl Layer<'_> {
         }
         Ok(())
     }
+}
+
+/// Bytes that merging one group holds: the sums, the leader, a member, and another copy of one where it is put into order; the
+/// costs of an assignment.
+fn of_group(graph: &Graph, of: &Experts, align: bool) -> u64 {
+    const FLOAT: u64 = 4;
+    let sizes = |site: SiteId| {
+        let (out, ins) = graph.site_dims(site);
+        (graph.dim_extent(&out) as u64, graph.dim_extent(&ins) as u64)
+    };
+    let Some(expert) = of.experts.first() else { return 0 };
+    let weights: u64 = expert.sites().map(sizes).map(|(out, ins)| out.saturating_mul(ins)).sum();
+    let (neurons, _) = sizes(expert.up);
+    let costs = if align { neurons.saturating_mul(neurons) } else { 0 };
+    FLOAT.saturating_mul(weights.saturating_mul(4).saturating_add(costs))
+}
+
+/// Groups that are merged at once: one a thread, fewer where they are large, so that memory does not grow with threads.
+fn at_once(graph: &Graph, of: &Experts) -> usize {
+    const MOST: u64 = 8 << 30;
+    let fit = MOST / of_group(graph, of, true).max(1);
+    rayon::current_num_threads().min(fit as usize).max(1)
 }
 
 fn param_of(graph: &Graph, site: SiteId) -> ParamId {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::{axes, read_batches};
+use super::seeing::Seeing;
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Experts, Graph, SiteId};
-use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Finding, Statistics, Work, WorkKind};
 use crate::runtime::op::Host;
 use crate::runtime::{Blind, Edit, Failure, Loaded, Model, Routed, Segment, Watch};
@@ -15,15 +15,14 @@ use crate::runtime::{Blind, Edit, Failure, Loaded, Model, Routed, Segment, Watch
 /// Finds for each layer the median over tokens of the second gate by the first.
 #[derive(Debug)]
 pub struct MedianRatios {
-    data: Data,
+    seeing: Seeing,
     /// Paths of the axes of experts.
     paths: Vec<String>,
-    reads: Vec<String>,
 }
 
 impl MedianRatios {
     pub fn new(graph: &Graph, data: Data, paths: &[String]) -> Self {
-        Self { data, paths: paths.to_vec(), reads: everything(graph) }
+        Self { seeing: Seeing::new(graph, data), paths: paths.to_vec() }
     }
 }
 
@@ -34,19 +33,19 @@ impl Work for MedianRatios {
 
     fn describe(&self) -> String {
         let layers = numbers::things(self.paths.len(), "layer");
-        format!("ratios of gates of {layers} on {}", self.data.name)
+        format!("ratios of gates of {layers} on {}", self.seeing.data.name)
     }
 
     fn arguments(&self) -> serde_json::Value {
-        json!({ "ratios of gates": self.paths, "data": self.data.reader.describe() })
+        self.seeing.arguments(json!({ "ratios of gates": self.paths }))
     }
 
     fn reads(&self) -> Vec<String> {
-        self.reads.clone()
+        self.seeing.reads.clone()
     }
 
     fn data(&self) -> Vec<Data> {
-        vec![self.data.clone()]
+        vec![self.seeing.data.clone()]
     }
 
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
@@ -55,7 +54,7 @@ impl Work for MedianRatios {
         let mut watching = Watching { ratios: axes.values().map(|&axis| (axis, Vec::new())).collect() };
         let router = |&axis: &AxisId| graph.experts_of(axis).map(|(_, experts)| experts.router);
         let routers: Vec<SiteId> = axes.values().filter_map(router).collect();
-        let batches = read_batches(at, &self.data, None)?;
+        let batches = read_batches(at, &self.seeing.data, None)?;
         let model = Model::new(at.version);
         model.edit(&batches, &mut watching, model.last_block(&routers)).map_err(Failure::told)?;
         let median = |(path, axis): (String, AxisId)| {

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::super::{axes, read_batches};
+use super::seeing::Seeing;
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Experts, Graph, SiteId};
-use crate::pass::elements::everything;
 use crate::pass::{Context, Data, Finding, Kept, Work, WorkKind};
 use crate::runtime::op::Host;
 use crate::runtime::{Edit, Failure, Loaded, Model, Routed, Segment, Watch, expert_output};
@@ -32,15 +32,14 @@ pub fn subsets(all: usize, keep: usize) -> Option<usize> {
 /// Keeps the sets of experts with which layers lose the least of their output.
 #[derive(Debug)]
 pub struct ChooseSubset {
-    data: Data,
+    seeing: Seeing,
     /// How many stay of each axis of experts, by path.
     keep: BTreeMap<String, usize>,
-    reads: Vec<String>,
 }
 
 impl ChooseSubset {
     pub fn new(graph: &Graph, data: Data, keep: &BTreeMap<String, usize>) -> Self {
-        Self { data, keep: keep.clone(), reads: everything(graph) }
+        Self { seeing: Seeing::new(graph, data), keep: keep.clone() }
     }
 }
 
@@ -51,19 +50,19 @@ impl Work for ChooseSubset {
 
     fn describe(&self) -> String {
         let layers = numbers::things(self.keep.len(), "layer");
-        format!("the experts that {layers} need most on {}", self.data.name)
+        format!("the experts that {layers} need most on {}", self.seeing.data.name)
     }
 
     fn arguments(&self) -> serde_json::Value {
-        json!({ "sets of experts": self.keep, "data": self.data.reader.describe() })
+        self.seeing.arguments(json!({ "sets of experts": self.keep }))
     }
 
     fn reads(&self) -> Vec<String> {
-        self.reads.clone()
+        self.seeing.reads.clone()
     }
 
     fn data(&self) -> Vec<Data> {
-        vec![self.data.clone()]
+        vec![self.seeing.data.clone()]
     }
 
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
@@ -77,7 +76,7 @@ impl Work for ChooseSubset {
         let trials: BTreeMap<AxisId, Trial> = of.iter().filter_map(trial).collect();
         let routers: Vec<SiteId> = trials.values().map(|trial| trial.of.router).collect();
         let mut trying = Trying { trials, inputs: BTreeMap::new() };
-        let batches = read_batches(at, &self.data, None)?;
+        let batches = read_batches(at, &self.seeing.data, None)?;
         let model = Model::new(at.version);
         model.edit(&batches, &mut trying, model.last_block(&routers)).map_err(Failure::told)?;
         let kept = of.into_iter().map(|(path, axis)| (path, trying.trials[&axis].best()));
@@ -239,16 +238,7 @@ mod tests {
             sparsity: None,
         });
         let expert = Expert { gate: None, up: site, down: site };
-        let of = Experts {
-            axis,
-            router: site,
-            routes: None,
-            experts: vec![expert; 3],
-            top_k: 2,
-            renormalize: true,
-            activation: Activation::Silu,
-            skip_below: None,
-        };
+        let of = Experts::new(axis, site, vec![expert; 3], 2, Activation::Silu);
         let mut trial = Trial::new(of, keep);
         let logits = [2.0, 1.0, 0.0, 0.0, 1.0, 2.0, 1.0, 2.0, 0.0];
         let scalars = [1.0, 2.0, -1.0];

@@ -10,7 +10,7 @@ mod knapsack;
 mod score;
 
 pub use choose::{Choice, ChooseElements, Limits};
-pub use experts::{least, refuse_merged};
+pub use experts::{least, refuse_merged, refuse_uneven_groups};
 pub use keep::{KeepElements, Stay};
 pub use knapsack::cost_with;
 pub use score::{ScoreElements, everything};

@@ -109,7 +109,7 @@ impl Rewrite for FactorWeights {
 
 /// Puts factors that were found in the place of those of the weight alone.
 fn put(version: &mut Version, site: SiteId, path: &str, factors: &Arc<Checkpoint>) {
-    let Weight::Factored { left, right } = version.graph.sites[site].weight.clone() else { return };
+    let Weight::Factored { left, right, .. } = version.graph.sites[site].weight.clone() else { return };
     for (view, part) in [(left, Part::Left), (right, Part::Right)] {
         let stored = factors.tensors[&factor_name(path, part)].clone();
         version.replace(view.param, Arc::new(Expr::Stored { checkpoint: Arc::clone(factors), stored }));
