@@ -1,7 +1,8 @@
 //! What methods do to the trained models of the repository, as the table of `docs/results.md`.
 //!
 //! `cargo bench --bench results [-- MODEL TRAIN TEST]`. With a language model and two texts (a real one, say) the language
-//! models' methods are run on that as well. Every number is of the run that printed it.
+//! models' methods are run on that as well; `-- tokens PICTURES` is what fewer tokens do, on all of Fashion-MNIST's held-out
+//! pictures in a directory, say. Every number is of the run that printed it.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,7 @@ fn main() {
     println!("| model | method | step | measure | before | after | seconds | peak memory |");
     println!("|---|---|---|---|---|---|---|---|");
     match arguments.as_slice() {
+        [what, pictures] if what == "tokens" => tokens(pictures).iter().for_each(row),
         [model, train, test] => language(model, train, test).iter().for_each(row),
         _ => {
             let data = "tests/models/data";
@@ -82,6 +84,35 @@ fn classifiers() -> Vec<Case<'static>> {
         for (method, criterion) in methods {
             let step = format!("prune heads, neurons of layers[*] by {criterion} to 60% flops");
             cases.push(Case { method, model, data: data.to_string(), step, measure: "accuracy(test)" });
+        }
+    }
+    cases
+}
+
+/// Fewer tokens of pictures and texts, to three budgets.
+fn tokens(pictures: &str) -> Vec<Case<'static>> {
+    let pictures = format!("data test = image({pictures:?}, split: \"t10k\")\n");
+    let texts =
+        "data test = text(\"tests/models/data/sotu-test.jsonl\", label: \"label\", tokens: 128)\n".to_owned();
+    let methods = [
+        ("ToMe", "merge tokens at layers[*] by key_similarity"),
+        ("ToMe", "merge tokens at layers[*] by key_similarity with { proportional_attention: false }"),
+        ("PiToMe", "merge tokens at layers[*] by energy"),
+        ("EViT", "drop tokens at layers[*] by cls_attention"),
+        ("EViT, fused", "drop tokens at layers[*] by cls_attention(fuse: true)"),
+        ("attention mass", "drop tokens at layers[*] by attention_mass"),
+        ("random", "drop tokens at layers[*] by random"),
+    ];
+    let mut cases = Vec::new();
+    for (model, data) in [("tests/models/vit-fashion", &pictures), ("tests/models/bert-eras", &texts)] {
+        for (method, step) in methods {
+            for budget in ["80%", "65%", "50%"] {
+                let step = match step.split_once(" with") {
+                    Some((step, with)) => format!("{step} to {budget} macs with{with}"),
+                    None => format!("{step} to {budget} macs"),
+                };
+                cases.push(Case { method, model, data: data.clone(), step, measure: "accuracy(test)" });
+            }
         }
     }
     cases
