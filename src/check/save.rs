@@ -97,6 +97,15 @@ impl Checker<'_> {
             return None;
         }
         let here = plain(&written);
+        if let Some(model) = self.model.as_ref().map(|model| plain(&model.path))
+            && (here.starts_with(&model) || model.starts_with(&here))
+        {
+            let message = format!("the output `{}` would lie in the input, or over it", written.display());
+            self.report(
+                Diagnostic::at(&codes::OUTPUT_IS_INPUT, span, message).help("save to a directory of its own"),
+            );
+            return None;
+        }
         let meets = |(other, _): &&(PathBuf, Span)| {
             let other = plain(other);
             here.starts_with(&other) || other.starts_with(&here)
@@ -160,9 +169,18 @@ impl Checker<'_> {
 
     fn refuse_load(&mut self, reasons: &[CannotSay], span: Span) {
         let Some(first) = reasons.first() else { return };
-        let message = format!("`{}` of this architecture's config cannot say the result", first.key);
+        // Widths have a field that could say them, other changes have none.
+        let (message, help) = match first.key.as_str() {
+            "architectures" => (
+                "no config of this architecture can say the result".to_owned(),
+                "save `with { loads_in: any }`: tamis reads the graph beside the weights, and transformers runs it by a modeling file",
+            ),
+            key => (
+                format!("`{key}` of this architecture's config cannot say the result"),
+                "remove as much in every layer, or save `with { loads_in: any }`: tamis reads the graph beside the weights",
+            ),
+        };
         let diagnostic = Diagnostic::at(&codes::CANNOT_LOAD, span, message).says(first.why.clone());
-        let help = "remove as much in every layer, or save `with { loads_in: any }`: tamis reads the graph beside the weights";
         self.report(diagnostic.help(help));
     }
 }

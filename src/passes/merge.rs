@@ -251,11 +251,16 @@ fn alike(step: &StepScope<'_>, path: &str, axis: AxisId) -> Result<(), Diagnosti
     }
     let differs = of.experts.iter().position(|expert| shape(expert) != shape(&of.experts[0]));
     if let Some(number) = differs {
-        let widths = |expert: &Expert| shape(expert).iter().map(|(out, _)| *out).max().unwrap_or(0);
+        let (first, other) = (shape(&of.experts[0]), shape(&of.experts[number]));
+        let unlike = first.iter().zip(&other).find(|(first, other)| first != other);
+        let unlike = unlike.map(|(first, other)| match first.0 == other.0 {
+            true => (first.1, other.1),
+            false => (first.0, other.0),
+        });
+        let (first, other) = unlike.unwrap_or_default();
         let message = format!("experts 0 and {number} of `{path}` are not equally wide");
-        let (first, other) = (widths(&of.experts[0]), widths(&of.experts[number]));
         return Err(Diagnostic::at(&codes::UNLIKE_EXPERTS, step.verb, message)
-            .says(format!("{first} and {other} outputs"))
+            .says(format!("{first} and {other} neurons"))
             .help("merge before neurons are taken out, or take as many out of each"));
     }
     Ok(())

@@ -174,16 +174,28 @@ impl Sparsify {
     }
 
     fn notes(&self, step: &StepScope<'_>) -> Vec<Diagnostic> {
-        match self.amount {
-            Amount::Zeros(0.0) => {
-                vec![step.at(ClauseKind::To, &codes::NO_EFFECT, "no weight becomes zero")]
-            }
-            Amount::Zeros(1.0) => {
-                vec![step.at(ClauseKind::To, &codes::LAYER_COLLAPSE, "every weight becomes zero")]
-            }
-            _ => Vec::new(),
-        }
+        let extreme = match self.amount {
+            Amount::Zeros(0.0) => Some((&codes::NO_EFFECT, "no weight becomes zero")),
+            Amount::Zeros(1.0) => Some((&codes::LAYER_COLLAPSE, "every weight becomes zero")),
+            _ => None,
+        };
+        let extreme = extreme.map(|(code, message)| step.at(ClauseKind::To, code, message));
+        extreme.into_iter().chain(tied(step)).collect()
     }
+}
+
+/// Says which places that were not selected read a selected tensor too: an embedding whose head is tied to it.
+fn tied(step: &StepScope<'_>) -> Option<Diagnostic> {
+    let (graph, places, sites) = (step.graph, step.graph.places(), step.sites());
+    let selected: Vec<_> = sites.iter().filter_map(|path| places.site(path)).collect();
+    let whole = |id| graph.sites[id].views().filter(|view| view.fixed.is_empty()).map(|view| view.param);
+    let mut others = graph.sites.ids().filter(|id| !selected.contains(id));
+    let params: Vec<_> = selected.iter().flat_map(|&id| whole(id)).collect();
+    let other = others.find(|&id| whole(id).any(|param| params.contains(&param)))?;
+    let param = whole(other).find(|param| params.contains(param))?;
+    let (tensor, other) = (graph.params[param].name.resolve(), graph.tree.path(graph.sites[other].node));
+    let message = format!("`{tensor}` is one tensor: `{other}` gets the same zeros");
+    Some(step.at(ClauseKind::Of, &codes::SHARED_TENSOR, message))
 }
 
 /// Zeros in factors would not be zeros in the weight.
