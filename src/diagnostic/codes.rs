@@ -316,7 +316,8 @@ codes! {
     /// Something behind reads every token at its place: a head that says something of each, text that is made token by token,
     /// positions relative to each other. Tokens cannot become fewer before it.
     TOKENS_NEEDED = "tokens-needed", Error, Recipe;
-    /// A layer has one place where tokens become fewer, and an earlier step has used it.
+    /// A layer has one place where tokens become fewer, and an earlier step has used it; or the step compares tokens one by one,
+    /// which are not the same any more.
     TOKENS_REDUCED = "tokens-reduced", Error, Recipe;
     /// The step changes nothing: it keeps everything, or the model is as asked already.
     NO_EFFECT = "no-effect", Warning, Recipe;

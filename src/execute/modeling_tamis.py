@@ -43,6 +43,7 @@ class TamisOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     hidden_states: tuple | None = None
     pooler_output: torch.Tensor | None = None
+    attention_mask: torch.Tensor | None = None  # how many tokens each hidden state stands for, where they are fewer
 
 
 class TamisModel(PreTrainedModel, GenerationMixin):
@@ -98,7 +99,9 @@ class TamisModel(PreTrainedModel, GenerationMixin):
             loss = F.cross_entropy(scores.flatten(0, -2).float(), wanted.flatten())
         hidden = found.get("hidden")
         states = None if hidden is None else (hidden,)  # the last ones only
-        return TamisOutput(loss, logits, hidden, states, found.get("pooled"))
+        mask = run.mask if run.is_reduced else None
+        mask = mask if mask is None or run.sizes is None else mask * run.sizes
+        return TamisOutput(loss, logits, hidden, states, found.get("pooled"), mask)
 
     def tensor(self, number):
         return self.get_parameter(self.names[number])
@@ -142,6 +145,7 @@ class Run:
     def __init__(self, model, input_ids, attention_mask, pixel_values):
         self.model, self.ids, self.pictures = model, input_ids, pixel_values
         ops = [named(op["op"]) for op in model.graph["ops"]["nodes"]]
+        self.is_reduced = any(kind == "reduce_tokens" for kind, _ in ops)
         self.is_causal = any(kind == "attention" and of["causal"] for kind, of in ops)
         self.mask = self.sizes = None  # how many tokens each stands for, once some were merged
         if input_ids is not None:

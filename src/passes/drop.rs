@@ -138,6 +138,12 @@ impl Drop {
             }
         }
         self.criterion.units(target.noun.name)?;
+        let looks = !criterion.data().is_empty();
+        if target.noun.name == "layers" && looks && !step.graph.reductions().is_empty() {
+            let message = "what goes into a layer is held against what comes out, token by token, and tokens became fewer above";
+            let error = step.at(ClauseKind::By, &codes::TOKENS_REDUCED, message);
+            return Err(error.help("drop layers first, and reduce tokens behind it"));
+        }
         let score = ScoreElements::new(step.graph, criterion, target.axes.clone());
         Ok(vec![Arc::new(score), Arc::new(ChooseElements { choice: Choice::Each(keep) })])
     }

@@ -14,7 +14,8 @@ pass! {
     /// that brings the whole model within the budget.
     ///
     /// A model that says something of every token, makes text, or places tokens relative to each other is refused.
-    /// The rule is saved in the graph beside the weights, with a modeling file for `transformers`.
+    /// The rule is saved in the graph beside the weights, with a modeling file for `transformers`; where a text's hidden states
+    /// are then fewer than its tokens, the output's `attention_mask` says how many tokens each stands for.
     ///
     /// ```tamis
     /// drop tokens at layers[1] by cls_attention keep 70%

@@ -15,7 +15,8 @@ pass! {
     /// many times as it stands for tokens, and means over tokens count it so too.
     ///
     /// A model that says something of every token, makes text, or places tokens relative to each other is refused.
-    /// The rule is saved in the graph beside the weights, with a modeling file for `transformers`.
+    /// The rule is saved in the graph beside the weights, with a modeling file for `transformers`; where a text's hidden states
+    /// are then fewer than its tokens, the output's `attention_mask` says how many tokens each stands for.
     ///
     /// ```tamis
     /// merge tokens at layers[*] by key_similarity remove 2

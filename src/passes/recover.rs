@@ -40,6 +40,12 @@ pass! {
 impl Pass for Recover {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
         let recovery = self.method.recovery()?;
+        if !step.graph.reductions().is_empty() {
+            let message =
+                "outputs are held against the input model's, token by token, and tokens became fewer above";
+            let error = Diagnostic::at(&codes::TOKENS_REDUCED, step.verb, message);
+            return Err(error.help("recover first, and reduce tokens behind it"));
+        }
         let (sites, places) = (step.sites(), step.graph.places());
         for path in &sites {
             let site = places.site(path).expect("targets are resolved in this graph");

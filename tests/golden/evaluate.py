@@ -107,8 +107,10 @@ def batches(args, path, samples):
 
 
 def pooled(model, inputs):
-    hidden = model(**inputs).last_hidden_state.double()
-    mask = inputs.get("attention_mask", torch.ones(hidden.shape[:2])).unsqueeze(-1).double()
+    output = model(**inputs)
+    hidden = output.last_hidden_state.double()
+    mask = output.get("attention_mask", inputs.get("attention_mask", torch.ones(hidden.shape[:2])))
+    mask = mask.unsqueeze(-1).double()
     return (hidden * mask).sum(1) / mask.sum(1)
 
 
