@@ -200,6 +200,13 @@ impl Graph {
         fits.then_some((stream, attention))
     }
 
+    /// What depends on a value, in the order of numbers; found in one walk, as layers may be many.
+    fn behind(&self, op: OpId) -> BTreeSet<OpId> {
+        let mut walk = petgraph::visit::Dfs::new(&*self.ops, op);
+        let reached: BTreeSet<OpId> = std::iter::from_fn(|| walk.next(&*self.ops)).collect();
+        reached.into_iter().filter(|&other| other != op).collect()
+    }
+
     /// Whether a value depends on another.
     fn reads(&self, value: OpId, other: OpId) -> bool {
         value != other && petgraph::algo::has_path_connecting(&*self.ops, other, value, None)
@@ -220,7 +227,6 @@ impl Graph {
 
     /// What behind a value needs every token at its place.
     fn needs_all_tokens(&self, stream: OpId) -> Option<String> {
-        let is_behind = |&op: &OpId| self.reads(op, stream);
         let pooled = |op: OpId| self.ops[op].value.len() < 2;
         let outputs = || self.ops.node_indices().filter(|&op| matches!(self.ops[op].op, Op::Output(_)));
         let needs = |op: OpId| -> Option<String> {
@@ -245,7 +251,7 @@ impl Graph {
                 _ => None,
             }
         };
-        let found = self.ops.node_indices().filter(is_behind).find_map(needs);
+        let found = self.behind(stream).into_iter().find_map(needs);
         // The hidden states of an encoder may be fewer where something else reads them; alone they are the model's answer.
         let answers = outputs().any(pooled);
         found.or_else(|| {
@@ -255,8 +261,7 @@ impl Graph {
 
     /// Lets attention behind a reduction weigh keys by the sizes of their tokens, and what reads that attention too.
     fn weigh_sizes_behind(&mut self, reduction: OpId) {
-        let behind: Vec<OpId> = self.ops.node_indices().filter(|&op| self.reads(op, reduction)).collect();
-        for op in behind {
+        for op in self.behind(reduction) {
             if let Op::Attention(of) | Op::ReduceTokens(Reduction { attention: of, .. }) =
                 &mut self.ops[op].op
             {
