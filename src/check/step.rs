@@ -23,10 +23,12 @@ impl Checker<'_> {
         let targets = selected.and_then(|selected| self.targets(step, &state.graph, &selected));
         let pass = self.bind(step, spec, clauses?)?;
         let targets = targets?;
-        let input = self.model.as_ref()?.cost;
+        let model = self.model.as_ref()?;
+        let (source, input) = (Arc::clone(&model.graph), model.cost);
         let spans = step.clauses.iter().map(|clause| (clause.kind, value_span(clause))).collect();
         let scope = StepScope {
             graph: &state.graph,
+            source: &source,
             targets: &targets,
             input: &input,
             batch: self.at?.batch,

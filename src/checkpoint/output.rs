@@ -24,7 +24,7 @@ pub enum Existing {
 }
 
 /// Files whose presence shows that tamis wrote a directory.
-const OWN: [&str; 2] = ["provenance.json", "tamis.lock"];
+const OWN: [&str; 3] = ["provenance.json", "tamis.lock", "training.json"];
 
 /// A file under its name in the directory.
 type Written = (PathBuf, Arc<File>);

@@ -391,6 +391,9 @@ codes! {
     NO_LOSS = "no-loss", Error, Recipe;
     /// What the model answers is NaN or infinite. Measure the input model too: if its answers are finite, a step broke it.
     ANSWERS_NOT_FINITE = "answers-not-finite", Error, Recipe;
+    /// The loss of a training, or a gradient, became NaN or infinite: weights moved too far. Nothing is written. Take a smaller
+    /// learning rate, a longer warm-up or a smaller `clip`.
+    TRAINING_DIVERGED = "training-diverged", Error, Recipe;
     /// A sample does not fit the model any more: a token whose row an earlier step took out of the vocabulary, or more tokens
     /// than there are positions left.
     SAMPLE_MISFIT = "sample-misfit", Error, Input;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::graph::{AxisId, Graph, ParamId, Site, SiteId, Weight};
-use crate::pass::{Finding, Findings, Grouped, Traded};
+use crate::pass::{Finding, Findings, Grouped, Traded, Training};
 use crate::provenance::{Cost, Factored, Kept, Sparsified};
 use crate::tensor::DType;
 use crate::weights::Version;
@@ -20,6 +20,7 @@ pub struct Record {
     pub factored: Vec<(SiteId, Factored)>,
     pub sparsified: Vec<(SiteId, Sparsified)>,
     pub cast: Vec<(ParamId, DType)>,
+    pub training: Option<Training>,
 }
 
 impl Record {
@@ -39,6 +40,10 @@ impl Record {
             factored: sites(&before.graph, &after.graph, factored),
             sparsified: sites(&before.graph, &after.graph, sparsified),
             cast: cast(&before.graph, &after.graph),
+            training: found.find(|finding| match finding {
+                Finding::Trained { training, .. } => Some(training.clone()),
+                _ => None,
+            }),
         }
     }
 }

@@ -92,7 +92,7 @@ struct Running<'a> {
 /// Whether what is remembered of a finding is all of it: one that was too large is a directory.
 fn is_there(finding: &Finding) -> bool {
     match finding {
-        Finding::Tensors { dir, .. } => dir.is_dir(),
+        Finding::Tensors { dir, .. } | Finding::Trained { dir, .. } => dir.is_dir(),
         _ => true,
     }
 }
@@ -140,6 +140,7 @@ impl Running<'_> {
             found: Findings::new(found),
             progress: self.progress,
             room: Path::new(""),
+            lasting: false,
         }
     }
 
@@ -166,7 +167,8 @@ impl Running<'_> {
                     None => self.rooms.another(&self.beside()),
                 };
                 let version = self.version(id);
-                let at = Context { room: &room, ..self.context(&version, &before) };
+                let lasting = key.is_some();
+                let at = Context { room: &room, lasting, ..self.context(&version, &before) };
                 let finding = work.run(&at)?;
                 self.progress.finish();
                 if let Some(key) = key {

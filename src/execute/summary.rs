@@ -112,6 +112,7 @@ fn step(planned: &PlannedStep, records: &[&Record], output: &Graph, before: Cost
         factored: alive(records.iter().flat_map(|record| &record.factored), is_site),
         sparsified: alive(records.iter().flat_map(|record| &record.sparsified), is_site),
         cast: counted(cast.filter(|(id, _)| output.params.get(*id).is_some()).map(|&(_, dtype)| dtype)),
+        training: records.iter().find_map(|record| record.training.clone()),
     }
 }
 

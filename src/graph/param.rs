@@ -76,7 +76,7 @@ impl Name {
 }
 
 /// The part of a tensor at fixed elements of some axes: the query third of a fused `qkv`, one expert of a stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct View {
     pub param: ParamId,
     pub fixed: Vec<(AxisId, usize)>,

@@ -123,7 +123,7 @@ fn of_batch(
     let of_row = logits.rows.sample_of_row();
     let shares: Vec<f32> = of_row.iter().map(|&sample| 1.0 / counts[sample] as f32).collect();
     let rows = shares.len();
-    let losses = cross_entropy(&logits.tensor, Arc::new(classes))?;
+    let losses = cross_entropy(&logits.tensor, Arc::new(classes), 0.0)?;
     let total = (losses * tensor(shares, rows)?)?.sum_all()?;
     let gradients = total.backward()?;
     let of_var = |var: &Var| -> Result<Vec<f32>, Failure> {

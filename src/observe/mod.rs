@@ -14,6 +14,7 @@ mod reconstruct;
 mod recover;
 mod room;
 mod times;
+mod train;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use rearrange::RearrangeUnits;
 pub use reconstruct::ReconstructWeights;
 pub use recover::{RecoverOutputs, recovered_names};
 pub use times::measure_times;
+pub use train::{Flow, Layers, Sparse, Terms, TrainWeights, trained_params};
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{AxisId, Graph, Op, View};

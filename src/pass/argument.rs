@@ -73,6 +73,29 @@ pub trait Argument: Sized {
     }
 }
 
+/// An argument as records tell it: what was written, or the default.
+pub trait Told {
+    fn told(&self) -> serde_json::Value;
+}
+
+impl Told for bool {
+    fn told(&self) -> serde_json::Value {
+        (*self).into()
+    }
+}
+
+impl Told for Count {
+    fn told(&self) -> serde_json::Value {
+        self.0.into()
+    }
+}
+
+impl Told for Ratio {
+    fn told(&self) -> serde_json::Value {
+        self.0.into()
+    }
+}
+
 impl<T: Argument> Argument for Option<T> {
     const TYPE: Type = T::TYPE;
     const OPTIONAL: bool = true;
@@ -346,6 +369,14 @@ macro_rules! choice {
                 match $crate::pass::word(value, Self::TYPE.choices, $what)? {
                     $($word => Ok(Self::$variant),)+
                     _ => unreachable!("`word` answers one of the choices"),
+                }
+            }
+        }
+
+        impl $crate::pass::Told for $name {
+            fn told(&self) -> serde_json::Value {
+                match self {
+                    $(Self::$variant => $word.into()),+
                 }
             }
         }

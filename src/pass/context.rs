@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub progress: &'a dyn Progress,
     /// A directory that is not there yet, for a finding that is too large to be held.
     pub room: &'a Path,
+    /// Whether the room and what lies beside it is there for the next run too.
+    pub lasting: bool,
 }
 
 impl<'a> Context<'a> {
@@ -36,6 +38,7 @@ impl<'a> Context<'a> {
             found: Findings::default(),
             progress: &Silent,
             room: Path::new(""),
+            lasting: false,
         }
     }
 

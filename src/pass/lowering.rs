@@ -47,6 +47,7 @@ pub enum WorkKind {
     Observe,
     Score,
     Select,
+    Train,
 }
 
 /// Work that reads a model version, or what was found before, and finds something out.
@@ -166,6 +167,39 @@ pub enum Finding {
     /// Tensors that were computed anew, in a directory of their own, by the numbers of their params; and how much of the
     /// output each layer lost, by path.
     Tensors { dir: PathBuf, lost: BTreeMap<String, f64> },
+    /// Tensors that were trained, in a directory of their own, by the numbers of their params.
+    Trained { dir: PathBuf, training: Training },
+}
+
+/// What there is to tell of a training. The same for any number of threads, and of a run that was stopped in between.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The data set's name in the recipe, and its samples.
+    pub on: String,
+    pub samples: usize,
+    /// All that it was done with, defaults among it.
+    pub arguments: serde_json::Value,
+    /// Steps that were taken, and how many it might have been: samples held out can end it.
+    pub steps: usize,
+    pub planned: usize,
+    /// Mean losses, each over the steps since the one before.
+    pub curve: Vec<Point>,
+    /// Losses on samples that were held out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_out: Vec<Point>,
+    /// The step whose weights were kept, where samples were held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<usize>,
+    /// Tensors that the loss does not depend on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untouched: Vec<String>,
+}
+
+/// A loss after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    pub step: usize,
+    pub loss: f64,
 }
 
 /// Which elements stay.

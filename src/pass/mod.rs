@@ -5,6 +5,7 @@
 
 mod amount;
 mod argument;
+pub mod call;
 mod context;
 mod criterion;
 pub mod elements;
@@ -21,12 +22,13 @@ mod registry;
 mod spec;
 mod step;
 pub mod tokens;
+mod training;
 mod value;
 
 use std::fmt::Debug;
 
 pub use amount::{Budget, BudgetAmount, CostMeasure};
-pub use argument::{Argument, Bytes, Count, Counts, Quantity, Ratio, Type, Wrong, word};
+pub use argument::{Argument, Bytes, Count, Counts, Quantity, Ratio, Told, Type, Wrong, word};
 pub use context::{Context, Findings, is_causal};
 pub use criterion::{
     Asked, Choosing, Criterion, ElementScores, Factorizing, Masking, Reconstructing, Scorer, UnitScores,
@@ -34,17 +36,21 @@ pub use criterion::{
 pub use evaluate::{Names, NoNames, constant, evaluate, shown, written};
 pub use grouping::{Grouping, Seen, Sight};
 pub use lowering::{
-    Bound as CostBound, Finding, Grouped, Kept, Lowering, Rewrite, Stage, Statistics, Traded, Work, WorkKind,
+    Bound as CostBound, Finding, Grouped, Kept, Lowering, Point, Rewrite, Stage, Statistics, Traded, Training, Work,
+    WorkKind,
 };
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use placed::Placed;
 pub use progress::{Progress, Silent};
-pub use reader::{Data, DataKind, For, Input, Pixels, Reader, ReaderSpec, Sample, Samples, Sides, Takes};
+pub use reader::{
+    Data, DataKind, For, Input, ModelName, Pixels, Reader, ReaderSpec, Sample, Samples, Sides, Takes,
+};
 pub use recovery::{Aim, Equations, Projected, Recovery};
 pub use registry::Registry;
 pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, bind_call, summary};
 pub use step::{StepScope, Target};
+pub use training::{Factor, HeldOut, Length, Optimizer, Positive, Regimen, Schedule, Tuning};
 pub use value::{CallArgument, Value, ValueKind};
 
 use crate::diagnostic::Diagnostic;

@@ -8,6 +8,14 @@ pub trait Progress: Sync {
     /// So many bytes of it are done.
     fn advance(&self, bytes: u64);
 
+    /// A training begins, of so many steps.
+    fn steps(&self, what: &str, _steps: u64) {
+        self.start(what, None);
+    }
+
+    /// So many steps of it are done; the note says how it goes.
+    fn step(&self, _done: u64, _note: &str) {}
+
     /// It is done.
     fn finish(&self);
 }

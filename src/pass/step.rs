@@ -13,6 +13,8 @@ use crate::syntax::ast::ClauseKind;
 #[derive(Debug)]
 pub struct StepScope<'a> {
     pub graph: &'a Graph,
+    /// The recipe's input model.
+    pub source: &'a Graph,
     /// One for each noun, in the order written. None is empty.
     pub targets: &'a [Target],
     /// The cost of the recipe's input model, which shares refer to.

@@ -2,6 +2,7 @@
 
 pub mod cast;
 pub mod densify;
+pub mod distill;
 pub mod drop;
 pub mod drop_tokens;
 pub mod factorize;
@@ -14,6 +15,8 @@ pub mod recover;
 pub mod reduce_tokens;
 pub mod skip;
 pub mod sparsify;
+mod trained;
+pub mod tune;
 
 use crate::pass::PassSpec;
 
@@ -31,6 +34,8 @@ pub static PASSES: &[&PassSpec] = &[
     &factorize_experts::SPEC,
     &insert::SPEC,
     &recover::SPEC,
+    &distill::SPEC,
+    &tune::SPEC,
     &cast::SPEC,
     &densify::SPEC,
 ];

@@ -12,12 +12,16 @@ mod replace;
 mod rules;
 mod scores;
 mod select;
+mod spread;
 
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Weight;
-use crate::pass::{Asked, Count, Lowering, Pass, Ratio, Reconstructing, Scorer, Stage, StepScope, Work};
+use crate::observe::Flow;
+use crate::pass::{
+    Asked, Count, Lowering, Pass, Ratio, Reconstructing, Scorer, Stage, StepScope, Tuning, Work,
+};
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::obs::Zeroing;
 use crate::tensor::pattern::Pattern;
@@ -59,6 +63,10 @@ pass! {
     /// sparsify weights of layers[*].mlp by magnitude to 2:4
     /// sparsify weights of layers[*] by magnitude to 80% zeros with { scope: global, floor: 0.05% }
     /// sparsify weights of layers[*].attention by lamp to 50% zeros with { scope: group }
+    ///
+    /// data train = text("train.jsonl", label: "label")
+    /// sparsify weights of layers[*] by magnitude to 80% zeros over tune(train, epochs: 4)
+    /// sparsify weights of layers[*].mlp to 1:8 over tune(train, epochs: 4) with { flow: mask_decay(exponential, 8e-4) }
     /// ```
     ///
     /// Wanda's magnitude baseline, arXiv:2306.11695; N:M, arXiv:2104.08378; `global` with its floor, arXiv:2209.14624;
@@ -69,6 +77,8 @@ pass! {
         By criterion: Scorer = "magnitude",
         /// What becomes zero.
         To amount: Amount,
+        /// A training run over which the zeros come, in place of all at once: every tensor is trained.
+        Over tuning: Option<Tuning>,
     }
     with {
         /// Which weights compete for a share of zeros; where nothing is said `row` for `wanda`, else `tensor`. A pattern competes
@@ -79,6 +89,8 @@ pass! {
         floor: Option<Ratio>,
         /// The edge of square blocks that become zero as one, where a share is asked for.
         block: Option<Count>,
+        /// How zeros come `over` a training; where nothing is said `gradual` for a share, `sr_ste` for a pattern.
+        flow: Option<Flow>,
     }
 }
 
@@ -101,7 +113,8 @@ impl Pass for Sparsify {
         }
         let asked = Asked { graph: step.graph, sites: &rewrite.sites, mask: rewrite.masking() };
         work.splice(..0, self.criterion.criterion.observe(&asked));
-        let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
+        let training = self.training(step)?;
+        let stages = training.into_iter().chain([Stage { work, rewrite: Arc::new(rewrite) }]).collect();
         Ok(Lowering { stages, bound: None, notes })
     }
 }
@@ -119,6 +132,7 @@ impl Sparsify {
         };
         let asked = Reconstructing { graph: step.graph, sites: &like.sites, zeroing };
         let Some(work) = self.criterion.criterion.reconstruct(&asked) else { return Ok(None) };
+        self.refuse_observed(step)?;
         if self.scope.is_some() || self.floor.is_some() || self.block.is_some() {
             let message =
                 format!("`{}` chooses its zeros itself, in blocks of inputs", self.criterion.spec.name);

@@ -134,6 +134,7 @@ impl Task {
                 WorkKind::Observe => "observe",
                 WorkKind::Score => "score",
                 WorkKind::Select => "select",
+                WorkKind::Train => "train",
             },
             Does::Rewrite(_) => "rewrite",
             Does::Measure(_) => "measure",

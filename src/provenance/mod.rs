@@ -16,7 +16,7 @@ pub use statement::{
 };
 
 use crate::graph::{Between, CannotSay, Role, Sparsity};
-use crate::pass::{CostBound, CostMeasure, Traded, Unit};
+use crate::pass::{CostBound, CostMeasure, Traded, Training, Unit};
 use crate::tensor::DType;
 
 /// The version of the form below. Readers refuse a larger one.
@@ -166,6 +166,9 @@ pub struct Step {
     pub sparsified: Vec<Sparsified>,
     /// Tensors whose type the step changed: for each new type how many.
     pub cast: BTreeMap<DType, usize>,
+    /// What there is to tell of a step that trained. How long it took is not: that differs from run to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
 }
 
 /// Which elements of an axis stayed.

@@ -105,6 +105,8 @@ fn tags(provenance: &Provenance) -> Vec<&'static str> {
     tags.extend(any(merged).then_some("merged"));
     tags.extend(any(|step| !step.sparsified.is_empty()).then_some("sparse"));
     tags.extend(any(|step| !step.factored.is_empty()).then_some("low-rank"));
+    tags.extend(any(|step| step.training.is_some() && step.verb == "distill").then_some("distilled"));
+    tags.extend(any(|step| step.training.is_some() && step.verb != "distill").then_some("fine-tuned"));
     tags
 }
 

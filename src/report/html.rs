@@ -4,13 +4,14 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::chart::{self, Curve, Scores};
+use super::chart::{self, Curve, Losses, Scores};
 use super::layers::{self, Table, Zeros};
 use super::rows::{self, Expected, Measure, Spent, Stage, Total};
 use super::words::{at, did, ranges, title};
 use super::{load, reproduce};
 use crate::diagnostic::numbers::{bytes, things};
 use crate::graph::Role;
+use crate::pass::Training;
 use crate::provenance::{Kept, Note, Provenance, Sparsified, Step};
 
 /// Numbers of elements are cut after so many runs; `report.json` has them all.
@@ -68,6 +69,9 @@ struct Detail<'a> {
     did: Vec<String>,
     groups: Vec<Group<'a>>,
     curve: Option<Curve>,
+    losses: Option<Losses>,
+    /// Name and value of what a training was done with.
+    trained_with: Vec<[String; 2]>,
     /// Place and rank of factored weights.
     factored: Vec<[String; 2]>,
     /// Places and promise of sparse weights.
@@ -150,16 +154,31 @@ fn detail(step: &Step) -> Option<Detail<'_>> {
         step.factored.iter().map(|it| [it.place.clone(), format!("rank {} of {}", it.rank, it.of)]).collect();
     let sparsified = sparsified(&step.sparsified);
     let groups = groups(&step.kept);
-    let has_more = !(groups.is_empty() && factored.is_empty() && sparsified.is_empty());
+    let has_more =
+        !(groups.is_empty() && factored.is_empty() && sparsified.is_empty()) || step.training.is_some();
     has_more.then(|| Detail {
         number: step.number,
         verb: &step.verb,
         did: did(step),
         groups,
         curve: chart::curve(step),
+        losses: step.training.as_ref().and_then(chart::losses),
+        trained_with: step.training.as_ref().map(trained_with).unwrap_or_default(),
         factored,
         sparsified,
     })
+}
+
+/// Settings of a training, defaults among them.
+fn trained_with(training: &Training) -> Vec<[String; 2]> {
+    let mut rows = Vec::new();
+    for part in ["train", "terms", "flow"] {
+        for (name, value) in training.arguments[part].as_object().into_iter().flatten() {
+            let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            rows.push([name.clone(), plain]);
+        }
+    }
+    rows
 }
 
 /// Weights of one promise together.

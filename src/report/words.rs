@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::numbers::{bytes, count, digits, share, things};
 use crate::graph::Role;
-use crate::pass::Unit;
+use crate::pass::{Training, Unit};
 use crate::provenance::{At, Expectation, Kept, Provenance, Step};
 
 /// `0-3, 5, 7-11`, cut after so many runs.
@@ -73,10 +73,27 @@ pub(super) fn did(step: &Step) -> Vec<String> {
     did.extend(
         step.cast.iter().map(|(dtype, &number)| format!("{} became {dtype}", things(number, "tensor"))),
     );
+    did.extend(step.training.as_ref().map(trained));
     if did.is_empty() {
         did.push("shapes and types stayed as they were".to_string());
     }
     did
+}
+
+/// How a training went.
+fn trained(training: &Training) -> String {
+    let (steps, samples) = (things(training.steps, "step"), things(training.samples, "sample"));
+    let ended = match training.steps < training.planned {
+        true => format!(" of {} that it might have been", training.planned),
+        false => String::new(),
+    };
+    let kept = training.kept.map_or_else(String::new, |step| format!(", weights of step {step} kept"));
+    let losses = match training.curve.as_slice() {
+        [first, .., last] => format!(": loss {} to {}", digits(first.loss), digits(last.loss)),
+        [only] => format!(": loss {}", digits(only.loss)),
+        [] => String::new(),
+    };
+    format!("trained on {} ({samples}) for {steps}{ended}{losses}{kept}", training.on)
 }
 
 /// A share of what there was before; none of nothing.

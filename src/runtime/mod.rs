@@ -22,7 +22,7 @@ pub use loss::{argmax, divergence, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};
 pub use rows::{Batch, Inputs, Rows, batches};
 pub use watch::{Blind, Gates, Watch, readers};
-pub use weights::{Loaded, Matrix, Rest, SiteWeights};
+pub use weights::{Leaf, Loaded, Matrix, Rest, SiteWeights};
 
 use crate::diagnostic::{Diagnostic, codes};
 

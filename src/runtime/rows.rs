@@ -105,6 +105,14 @@ impl Batch {
     pub fn samples(&self) -> usize {
         self.labels.len()
     }
+
+    /// Rows that its tokens make, before any is put in front; of pictures their number.
+    pub fn rows(&self) -> usize {
+        match &self.inputs {
+            Inputs::Tokens { rows, .. } => rows.count(),
+            Inputs::Pixels { .. } => self.samples(),
+        }
+    }
 }
 
 /// Samples into batches of about `most` rows, in order, made as they are asked for; a sample is never divided, and pictures of one

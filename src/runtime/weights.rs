@@ -1,8 +1,8 @@
 //! Weights of some operations in memory, as f32 tensors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use rayon::prelude::*;
 
 use super::Failure;
@@ -52,18 +52,50 @@ impl Loaded {
     /// # Errors
     /// Where bytes cannot be read, or are not finite.
     pub fn read(version: &Version, sites: &[SiteId]) -> Result<Self, Failure> {
+        Self::with(version, sites, &BTreeSet::new()).map(|(loaded, _)| loaded)
+    }
+
+    /// Reads the weights of some sites, and makes variables of the tensors that are among `trained`: what a loss has gradients by.
+    /// A tensor that two sites share is one variable.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn variables(
+        version: &Version,
+        sites: &[SiteId],
+        trained: &BTreeSet<View>,
+    ) -> Result<(Self, Vec<Leaf>), Failure> {
+        let (loaded, read) = Self::with(version, sites, trained)?;
+        let leaf = |(key, tensor): (Key, Tensor)| Leaf {
+            view: key.view,
+            transposed: key.transposed,
+            is_matrix: !key.vector,
+            tensor,
+        };
+        let leaves = read.into_iter().filter(|(key, _)| trained.contains(&key.view)).map(leaf);
+        Ok((loaded, leaves.collect()))
+    }
+
+    /// The weights of some sites, and what was read for them.
+    fn with(
+        version: &Version,
+        sites: &[SiteId],
+        trained: &BTreeSet<View>,
+    ) -> Result<(Self, Vec<(Key, Tensor)>), Failure> {
         let graph = &version.graph;
         let mut keys: Vec<Key> = sites.iter().flat_map(|&site| keys(graph, site)).collect();
         keys.sort();
         keys.dedup();
         let read = |key: &Key| -> Result<Tensor, Failure> {
             let values = version.view_matrix(&key.view, key.transposed)?;
-            Ok(tensor(values, key.shape(graph))?)
+            let read = tensor(values, key.shape(graph))?;
+            Ok(if trained.contains(&key.view) { Var::from_tensor(&read)?.into_inner() } else { read })
         };
         let tensors: Vec<Tensor> = keys.par_iter().map(read).collect::<Result<_, Failure>>()?;
         let find = |key: &Key| tensors[keys.binary_search(key).expect("its key is among them")].clone();
         let of_site = |&site: &SiteId| Ok((site, of_site(graph, site, &find)?));
-        Ok(Self { sites: sites.iter().map(of_site).collect::<Result<_, Failure>>()? })
+        let loaded = Self { sites: sites.iter().map(of_site).collect::<Result<_, Failure>>()? };
+        Ok((loaded, keys.into_iter().zip(tensors).collect()))
     }
 
     /// The weights of a site.
@@ -86,6 +118,17 @@ impl Loaded {
     pub fn sites(&self) -> impl Iterator<Item = SiteId> {
         self.sites.keys().copied()
     }
+}
+
+/// A variable: a part of a tensor that is trained.
+#[derive(Debug, Clone)]
+pub struct Leaf {
+    pub view: View,
+    /// Whether it lies in its tensor with inputs first.
+    pub transposed: bool,
+    pub is_matrix: bool,
+    /// `[out, in]`, or `[out]`; what the operations that share it compute with, as the variable itself.
+    pub tensor: Tensor,
 }
 
 /// One read of a tensor, or of a part of it.

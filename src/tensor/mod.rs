@@ -4,6 +4,7 @@ pub mod assignment;
 pub mod block;
 pub mod convert;
 pub mod cut;
+pub mod descent;
 mod dtype;
 mod error;
 pub mod floor;

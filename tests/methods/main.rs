@@ -19,4 +19,5 @@ mod runtime;
 mod sparsify;
 mod tokens;
 mod trained;
+mod training;
 mod units;

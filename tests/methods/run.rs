@@ -20,16 +20,23 @@ pub struct Outcome {
     pub notes: Vec<Diagnostic>,
     /// Remarks on what was found while running.
     pub remarks: Vec<Diagnostic>,
+    /// All that was found.
+    pub findings: Vec<Arc<Finding>>,
 }
 
 /// The model after some steps of a recipe.
 pub fn run(model: &Model, steps: &str) -> Outcome {
+    tried(model, steps).unwrap_or_else(|error| panic!("`{steps}`: {error:#?}"))
+}
+
+/// The model after some steps, or why one of them failed while it ran.
+pub fn tried(model: &Model, steps: &str) -> Result<Outcome, Diagnostic> {
     let (typed, found) = checked(model, steps);
     let typed = typed.unwrap_or_else(|| panic!("`{steps}`: {found:#?}"));
     let input = model.version();
     let (mut version, mut remarks) = (model.version(), Vec::new());
     let rooms = tempfile::tempdir().expect("a directory for findings");
-    let mut numbers = 0..;
+    let (mut numbers, mut all) = (0.., Vec::new());
     for item in &typed.body {
         let Item::Step(step) = item else { continue };
         for stage in &step.lowering.stages {
@@ -38,15 +45,16 @@ pub fn run(model: &Model, steps: &str) -> Outcome {
                 let room = rooms.path().join(format!("{}", numbers.next().unwrap_or(0)));
                 let at = Context::of(&version, &model.checkpoint.dir);
                 let at = Context { input: &input, found: Findings::new(&findings), room: &room, ..at };
-                let found = work.run(&at).expect("work is done");
+                let found = Arc::new(work.run(&at)?);
                 remarks.extend(work.remarks(&version, &found));
-                findings.push(Arc::new(found));
+                findings.push(found);
             }
+            all.extend(findings.iter().cloned());
             stage.rewrite.apply(&mut version, Findings::new(&findings)).expect("a rewrite is applied");
         }
         agree(&step.graph, &version.graph);
     }
-    Outcome { version, notes: found.into_iter().collect(), remarks }
+    Ok(Outcome { version, notes: found.into_iter().collect(), remarks, findings: all })
 }
 
 /// The first error of some steps.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use tamis::REGISTRY;
 use tamis::checkpoint::{Checkpoint, read_graph};
-use tamis::diagnostic::Diagnostics;
+use tamis::diagnostic::{Diagnostic, Diagnostics};
 use tamis::observe::scored;
 use tamis::pass::{Argument, Context, Data, Names, Scorer, ValueKind, bind_call, constant, evaluate};
 use tamis::source::{Source, Sources, Span};
@@ -16,7 +16,7 @@ use tamis::syntax::parse_expr;
 use tamis::weights::Version;
 
 use crate::model::Model;
-use crate::run::{Outcome, run};
+use crate::run::{Outcome, run, tried};
 
 /// A trained model, and the samples that the golden values are of.
 pub struct Trained {
@@ -85,6 +85,14 @@ impl Trained {
     /// The model after some steps, whose data is `calib`.
     pub fn run(&self, steps: &str) -> Outcome {
         run(&self.model, &format!("data calib = {}\n{steps}", self.call))
+    }
+
+    /// Why some steps failed while they ran.
+    pub fn failed(&self, steps: &str) -> Diagnostic {
+        match tried(&self.model, &format!("data calib = {}\n{steps}", self.call)) {
+            Ok(_) => panic!("`{steps}` did not fail"),
+            Err(wrong) => wrong,
+        }
     }
 
     /// The scores of axes by a criterion, whose data is `calib`.

@@ -12,14 +12,18 @@ use crate::runtime::loss::log_sum_exp;
 struct CrossEntropy {
     /// The class of each row; rows without one cost nothing.
     classes: Arc<Vec<Option<usize>>>,
+    smoothing: f32,
 }
 
 /// `logits [rows, classes]` to the loss of each row, `[rows]`, in nats; 0 where a row has no class.
 ///
+/// With `smoothing` e the aim is not the class alone: it has the probability `1 - e + e / C`, each other one `e / C` (Szegedy et al.,
+/// arXiv:1512.00567, section 7).
+///
 /// # Errors
 /// Where there are not as many classes as rows.
-pub fn cross_entropy(logits: &Tensor, classes: Arc<Vec<Option<usize>>>) -> Result<Tensor> {
-    logits.contiguous()?.apply_op1(CrossEntropy { classes })
+pub fn cross_entropy(logits: &Tensor, classes: Arc<Vec<Option<usize>>>, smoothing: f32) -> Result<Tensor> {
+    logits.contiguous()?.apply_op1(CrossEntropy { classes, smoothing })
 }
 
 impl CustomOp1 for CrossEntropy {
@@ -31,7 +35,12 @@ impl CustomOp1 for CrossEntropy {
         let (rows, width) = layout.shape().dims2()?;
         let logits = slice(logits, layout)?;
         let of_row = |(row, class): (&[f32], &Option<usize>)| match class {
-            Some(class) => (log_sum_exp(row) - f64::from(row[*class])) as f32,
+            Some(class) if self.smoothing == 0.0 => (log_sum_exp(row) - f64::from(row[*class])) as f32,
+            Some(class) => {
+                let smoothing = f64::from(self.smoothing);
+                let mean = row.iter().map(|it| f64::from(*it)).sum::<f64>() / width as f64;
+                (log_sum_exp(row) - (1.0 - smoothing) * f64::from(row[*class]) - smoothing * mean) as f32
+            }
             None => 0.0,
         };
         let losses = logits.par_chunks(width).zip(self.classes.par_iter()).map(of_row).collect();
@@ -48,8 +57,9 @@ impl CustomOp1 for CrossEntropy {
         rows.with_min_len(ROWS / 8).for_each(|(((dx, row), class), dy)| {
             let Some(class) = class else { return };
             let all = log_sum_exp(row) as f32;
-            dx.iter_mut().zip(row).for_each(|(dx, x)| *dx = dy * (x - all).exp());
-            dx[*class] -= dy;
+            let each = self.smoothing / width as f32;
+            dx.iter_mut().zip(row).for_each(|(dx, x)| *dx = dy * ((x - all).exp() - each));
+            dx[*class] -= dy * (1.0 - self.smoothing);
         });
         tensor(dx, logits.shape()).map(Some)
     }

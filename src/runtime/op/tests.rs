@@ -195,8 +195,72 @@ fn gates_have_gradients_by_sample_and_element() {
 fn cross_entropy_is_the_negative_log_of_the_probability() {
     let logits = var(&[3, 4], 17);
     let classes = Arc::new(vec![Some(2), None, Some(0)]);
-    check(&[&logits], || cross_entropy(&logits, Arc::clone(&classes)).unwrap());
+    for smoothing in [0.0, 0.1] {
+        check(&[&logits], || cross_entropy(&logits, Arc::clone(&classes), smoothing).unwrap());
+    }
     let even = tensor(vec![1.0; 4], (1, 4)).unwrap();
-    let loss = cross_entropy(&even, Arc::new(vec![Some(1)])).unwrap().to_vec1::<f32>().unwrap();
+    let loss = cross_entropy(&even, Arc::new(vec![Some(1)]), 0.0).unwrap().to_vec1::<f32>().unwrap();
     assert!((loss[0] - 4f32.ln()).abs() < 1e-6);
+}
+
+/// Logits 2, 0, 0 at smoothing 0.3: ln(e^2 + 2) - 0.7 x 2 - 0.3 x 2 / 3 = 2.239545 - 1.6.
+#[test]
+fn smoothing_aims_at_every_class_a_little() {
+    let logits = tensor(vec![2.0, 0.0, 0.0], (1, 3)).unwrap();
+    let loss = cross_entropy(&logits, Arc::new(vec![Some(0)]), 0.3).unwrap().to_vec1::<f32>().unwrap();
+    assert!((loss[0] - 0.639_545).abs() < 1e-6, "{loss:?}");
+}
+
+/// The worked case of the card of distillation: teacher (2, 0, 0), student 0, T = 2.
+#[test]
+fn divergence_from_a_teacher_is_that_of_the_card() {
+    let logits = var(&[3, 4], 23);
+    let teacher = Arc::new(numbers(12, 24));
+    for temperature in [1.0, 3.0] {
+        check(&[&logits], || divergence(&logits, Arc::clone(&teacher), temperature).unwrap());
+    }
+    let student = Var::zeros((1, 3), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let loss = divergence(&student, Arc::new(vec![2.0, 0.0, 0.0]), 2.0).unwrap();
+    let value = loss.to_vec1::<f32>().unwrap()[0];
+    assert!((value - 0.123_284_5).abs() < 1e-6, "{value}");
+    let scaled = (loss * 4.0).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradient = scaled.get(&student).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (found, expected) in gradient.iter().zip([-0.485_567 * 1.0, 0.242_784, 0.242_784]) {
+        assert!((found - expected).abs() < 2e-6, "{gradient:?}");
+    }
+    // A student like its teacher has nothing to learn.
+    let alike = divergence(&logits, Arc::new(logits.flatten_all().unwrap().to_vec1().unwrap()), 2.0).unwrap();
+    let gradient = alike.sum_all().unwrap().backward().unwrap();
+    let gradient = gradient.get(&logits).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(alike.to_vec1::<f32>().unwrap().iter().all(|it| *it == 0.0) && gradient.iter().all(|it| *it == 0.0));
+}
+
+fn related(rows: usize, width: usize, seed: u32) -> Related {
+    let of = |seed| Arc::new(numbers(rows * width, seed));
+    Related { left: of(seed), right: of(seed + 1), width }
+}
+
+#[test]
+fn relations_have_gradients_for_both_sides() {
+    let sequences: Arc<Vec<Range<usize>>> = Arc::new(vec![0..3, 3..7]);
+    let (left, right) = (var(&[7, 4], 25), var(&[7, 4], 26));
+    for causal in [false, true] {
+        let of = |left: &Tensor, right: &Tensor| {
+            relation(left, right, related(7, 6, 27), &sequences, 2, causal).unwrap()
+        };
+        check(&[&left, &right], || of(&left, &right));
+        check(&[&left], || of(&left, &left));
+    }
+}
+
+/// One head, two rows: the teacher looks at both alike, the student's scores for row 0 are 1 and 0.
+#[test]
+fn a_relation_is_the_divergence_of_its_rows() {
+    let x = |values: Vec<f32>| tensor(values, (2, 1)).unwrap();
+    let teacher = Related { left: Arc::new(vec![0.0; 2]), right: Arc::new(vec![0.0; 2]), width: 1 };
+    let sequences = Arc::new(Rows::of([2]).ranges());
+    let found = relation(&x(vec![1.0, 0.0]), &x(vec![1.0, 0.0]), teacher, &sequences, 1, false).unwrap();
+    let found = found.to_vec1::<f32>().unwrap();
+    // ln 0.5 - (ln sigmoid(1) + ln sigmoid(-1)) / 2
+    assert!((found[0] - 0.120_115).abs() < 1e-6 && found[1] == 0.0, "{found:?}");
 }

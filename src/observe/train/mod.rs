@@ -1,0 +1,338 @@
+//! Training: weights follow the gradients of a loss on data, alone or beside a teacher.
+//!
+//! One loop for every verb that trains. The same bytes come out for any number of threads, and of a run that was stopped and went
+//! on: the order of samples follows from the seed and the number of the step, and every sum is taken in one order.
+
+mod flow;
+mod objective;
+mod order;
+mod state;
+mod student;
+mod teacher;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use serde_json::json;
+
+pub use flow::{Flow, Sparse};
+pub use objective::{Layers, Terms};
+use flow::Flowing;
+use objective::Objective;
+use order::Order;
+use state::Saved;
+use student::{Pace, Student};
+use teacher::Teacher;
+
+use super::room::Room;
+use crate::checkpoint::TensorSpec;
+use crate::diagnostic::{Diagnostic, codes, numbers};
+use crate::graph::{Graph, ParamId, View};
+use crate::pass::elements::everything;
+use crate::pass::{Context, Data, Finding, Point, Regimen, Sample, Training, Work, WorkKind};
+use crate::runtime::{Batch, Failure};
+use crate::weights::Version;
+
+/// Points of a loss curve at most: enough for a picture.
+const POINTS: usize = 200;
+
+/// Trains weights.
+#[derive(Debug)]
+pub struct TrainWeights {
+    regimen: Regimen,
+    terms: Terms,
+    /// What becomes zero on the way.
+    sparse: Option<Sparse>,
+    /// Paths of the operations whose weights are trained.
+    sites: Vec<String>,
+    reads: Vec<String>,
+}
+
+impl TrainWeights {
+    pub fn new(graph: &Graph, regimen: Regimen, terms: Terms, sites: &[String]) -> Self {
+        Self { regimen, terms, sparse: None, sites: sites.to_vec(), reads: everything(graph) }
+    }
+
+    /// The same training, over which weights become zero.
+    pub fn towards(self, sparse: Sparse) -> Self {
+        Self { sparse: Some(sparse), ..self }
+    }
+}
+
+/// The tensors that hold weights of some operations, biases among them, each once.
+pub fn trained_params(graph: &Graph, sites: &[String]) -> Vec<ParamId> {
+    let params: BTreeSet<ParamId> = views(graph, sites).into_iter().map(|view| view.param).collect();
+    params.into_iter().collect()
+}
+
+fn views(graph: &Graph, sites: &[String]) -> BTreeSet<View> {
+    let places = graph.places();
+    let sites = sites.iter().map(|path| places.site(path).expect("the checker and the run agree on paths"));
+    sites.flat_map(|site| graph.sites[site].views().cloned()).collect()
+}
+
+impl Work for TrainWeights {
+    fn kind(&self) -> WorkKind {
+        WorkKind::Train
+    }
+
+    fn describe(&self) -> String {
+        let weights = numbers::things(self.sites.len(), "weight");
+        let (data, length) = (&self.regimen.data.name, self.regimen.length.describe());
+        let from = if self.terms.needs_teacher() { ", from the input model" } else { "" };
+        format!("{weights} on {data} for {length}{from}")
+    }
+
+    fn arguments(&self) -> serde_json::Value {
+        json!({
+            "train": self.regimen.arguments(),
+            "terms": self.terms.arguments(),
+            "flow": self.sparse.as_ref().map(Sparse::arguments),
+            "sites": self.sites,
+        })
+    }
+
+    fn reads(&self) -> Vec<String> {
+        self.reads.clone()
+    }
+
+    fn data(&self) -> Vec<Data> {
+        self.regimen.reads()
+    }
+
+    /// The weights, and of those that are trained a gradient and two moments; the teacher's weights.
+    fn memory(&self, graph: &Graph) -> u64 {
+        let elements = |id: &ParamId| graph.elements(&graph.params[*id]) as u64;
+        let all: u64 = graph.weights().map(|(id, _)| elements(&id)).sum();
+        let trained: u64 = trained_params(graph, &self.sites).iter().map(elements).sum();
+        let teacher = if self.terms.needs_teacher() { all } else { 0 };
+        4 * (all + teacher + 3 * trained)
+    }
+
+    fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
+        let graph = &at.version.graph;
+        let params = trained_params(graph, &self.sites);
+        let specs = params.iter().map(|&id| {
+            let param = &graph.params[id];
+            TensorSpec { name: id.index().to_string(), dtype: param.dtype, shape: graph.shape(param) }
+        });
+        let specs: Vec<TensorSpec> = specs.collect();
+        let samples: Vec<Sample> = at.samples(&self.regimen.data)?.collect::<Result<_, _>>()?;
+        if samples.is_empty() {
+            let message = format!("`{}` has no sample to train on", self.regimen.data.name);
+            return Err(Diagnostic::at(&codes::DATA_INVALID, self.regimen.data.span, message));
+        }
+        let mut student = Student::new(at.version, &views(graph, &self.sites), self.regimen.optimizer.descent())?;
+        if let Some(sparse) = &self.sparse {
+            student.hold(&sparse.sites).map_err(Failure::told)?;
+        }
+        let teacher = match self.terms.needs_teacher() {
+            true => Some(Teacher::new(at.input)?),
+            false => None,
+        };
+        let objective = Objective::new(&self.terms, &self.regimen, graph, teacher.as_ref());
+        let mut loop_ = Loop::new(self, at, &samples, student, objective)?;
+        let training = loop_.run()?;
+        let room = Room::new(at.room, specs)?;
+        loop_.student.write(at.version, &room)?;
+        let Finding::Tensors { dir, .. } = room.finish(BTreeMap::new())? else {
+            unreachable!("a room is finished as tensors")
+        };
+        let _ = fs::remove_dir_all(state_dir(at));
+        Ok(Finding::Trained { dir, training })
+    }
+
+    fn remarks(&self, _: &Version, found: &Finding) -> Vec<Diagnostic> {
+        let Finding::Trained { training, .. } = found else { return Vec::new() };
+        let [first, others @ ..] = training.untouched.as_slice() else { return Vec::new() };
+        let rest = match others.len() {
+            0 => "stays as it is".to_owned(),
+            more => format!("and {more} more stay as they are"),
+        };
+        let message = format!("`{first}` {rest}: the loss does not depend on it");
+        vec![Diagnostic::new(&codes::NO_EFFECT, message)]
+    }
+}
+
+/// Where states lie from which a stopped run goes on.
+fn state_dir(at: &Context<'_>) -> PathBuf {
+    at.room.with_extension("state")
+}
+
+/// A training that is going on.
+struct Loop<'a> {
+    work: &'a TrainWeights,
+    at: &'a Context<'a>,
+    samples: &'a [Sample],
+    order: Order,
+    student: Student<'a>,
+    objective: Objective<'a>,
+    held_out: Vec<Batch>,
+    steps: usize,
+    done: Progressed,
+}
+
+/// How far a training has come, and what was seen on the way.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Progressed {
+    /// Steps that are done.
+    step: usize,
+    curve: Vec<Point>,
+    /// Losses since the last point of the curve.
+    open: Vec<f64>,
+    held_out: Vec<Point>,
+    /// The step of the least loss on held-out samples, and that loss.
+    best: Option<(usize, f64)>,
+    stopped: bool,
+    untouched: Vec<String>,
+}
+
+impl<'a> Loop<'a> {
+    fn new(
+        work: &'a TrainWeights,
+        at: &'a Context<'a>,
+        samples: &'a [Sample],
+        student: Student<'a>,
+        objective: Objective<'a>,
+    ) -> Result<Self, Diagnostic> {
+        let regimen = &work.regimen;
+        let order = Order::new(samples.len(), regimen);
+        let held_out = match &regimen.held_out {
+            Some(held) => order::batches(at.samples(&held.data)?.collect::<Result<_, _>>()?, regimen.batch)?,
+            None => Vec::new(),
+        };
+        let steps = regimen.length.steps(order.steps_in_epoch());
+        let done = Progressed::default();
+        let mut made = Self { work, at, samples, order, student, objective, held_out, steps, done };
+        if let Some(saved) = made.saved_before() {
+            made.done = made.student.restore(&mut made.objective, saved)?;
+        }
+        Ok(made)
+    }
+
+    fn flowing(&self) -> Option<Flowing<'a>> {
+        self.work.sparse.as_ref().map(|sparse| Flowing { sparse, steps: self.steps })
+    }
+
+    fn saved_before(&self) -> Option<Saved> {
+        if self.at.lasting { Saved::open(&state_dir(self.at)) } else { None }
+    }
+
+    fn run(&mut self) -> Result<Training, Diagnostic> {
+        let regimen = &self.work.regimen;
+        self.at.progress.steps(&format!("train {}", self.work.describe()), self.steps as u64);
+        while self.done.step < self.steps && !self.done.stopped {
+            let loss = self.step()?;
+            self.note(loss);
+            if regimen.held_out.as_ref().is_some_and(|held| self.is_due(held.every)) {
+                self.look()?;
+            }
+            self.at.progress.step(self.done.step as u64, &format!("loss {loss:.4}"));
+            if self.at.lasting && self.done.step < self.steps && self.done.step.is_multiple_of(regimen.checkpoint) {
+                self.student.save(&self.objective, &self.done, &state_dir(self.at))?;
+            }
+        }
+        self.student.take_best();
+        if let Some(flowing) = self.flowing() {
+            flowing.finish(&mut self.student.trained);
+        }
+        self.at.progress.finish();
+        Ok(Training {
+            on: regimen.data.name.clone(),
+            samples: self.samples.len(),
+            arguments: self.work.arguments(),
+            steps: self.done.step,
+            planned: self.steps,
+            curve: self.done.curve.clone(),
+            held_out: self.done.held_out.clone(),
+            kept: self.done.best.map(|(step, _)| step),
+            untouched: self.done.untouched.clone(),
+        })
+    }
+
+    /// Whether something is due that is done every so many steps, and at the end.
+    fn is_due(&self, every: usize) -> bool {
+        self.done.step.is_multiple_of(every) || self.done.step == self.steps
+    }
+
+    /// One step of the optimizer; the loss before it.
+    fn step(&mut self) -> Result<f64, Diagnostic> {
+        let regimen = &self.work.regimen;
+        let number = self.done.step;
+        let chosen = self.order.of_step(number);
+        let batches = order::batches(chosen.iter().map(|&at| self.samples[at].clone()).collect(), regimen.batch)?;
+        let all: usize = batches.iter().map(|batch| self.objective.weight(batch)).sum();
+        let mut total = 0.0;
+        let flowing = self.flowing();
+        self.student.begin(&mut self.objective, flowing.as_ref(), number);
+        for batch in &batches {
+            let share = self.objective.weight(batch) as f64 / all.max(1) as f64;
+            let loss = self.objective.loss(&self.student, batch).map_err(Failure::told)?;
+            let value = scalar(&loss).map_err(Failure::told)?;
+            if !value.is_finite() {
+                return Err(self.diverged(number, "the loss"));
+            }
+            total += share * value;
+            self.student.follow(&loss, share, &mut self.objective).map_err(Failure::told)?;
+        }
+        if number == 0 {
+            self.done.untouched = self.student.untouched();
+        }
+        let factor = regimen.schedule.factor(number, self.steps, regimen.warmup.of(self.steps).min(self.steps));
+        let pace = Pace { rate: regimen.optimizer.rate() * factor, step: number, clip: regimen.clip };
+        if let Err(name) = self.student.advance(&mut self.objective, flowing.as_ref(), pace) {
+            return Err(self.diverged(number, &format!("the gradient of `{name}`")));
+        }
+        self.done.step += 1;
+        Ok(total)
+    }
+
+    /// Adds to the loss curve.
+    fn note(&mut self, loss: f64) {
+        self.done.open.push(loss);
+        let every = self.steps.div_ceil(POINTS);
+        if self.done.step.is_multiple_of(every) || self.done.step == self.steps {
+            let open = std::mem::take(&mut self.done.open);
+            let mean = open.iter().sum::<f64>() / open.len() as f64;
+            self.done.curve.push(Point { step: self.done.step, loss: mean });
+        }
+    }
+
+    /// Takes the loss on held-out samples, and keeps the weights if it is the least so far.
+    fn look(&mut self) -> Result<(), Diagnostic> {
+        let Some(held) = &self.work.regimen.held_out else { return Ok(()) };
+        let (mut sum, mut all) = (0.0, 0);
+        for batch in &self.held_out {
+            let weight = self.objective.weight(batch);
+            let loss = self.objective.loss(&self.student, batch).map_err(Failure::told)?;
+            sum += scalar(&loss).map_err(Failure::told)? * weight as f64;
+            all += weight;
+        }
+        let (step, loss) = (self.done.step, sum / all.max(1) as f64);
+        self.done.held_out.push(Point { step, loss });
+        if self.done.best.is_none_or(|(_, best)| loss < best) {
+            self.done.best = Some((step, loss));
+            self.student.keep_best();
+        }
+        let since = self.done.held_out.iter().rev().take_while(|point| Some(point.step) != self.done.best.map(|it| it.0));
+        self.done.stopped = since.count() >= held.patience;
+        Ok(())
+    }
+
+    fn diverged(&self, step: usize, what: &str) -> Diagnostic {
+        let message = format!("{what} is not finite in step {} of {}", step + 1, self.steps);
+        let dir = state_dir(self.at);
+        let kept = match self.at.lasting && dir.is_dir() {
+            true => format!("; the last good state is kept in `{}`", dir.display()),
+            false => String::new(),
+        };
+        Diagnostic::new(&codes::TRAINING_DIVERGED, message)
+            .help(format!("take a smaller learning rate, a longer warm-up or a smaller `clip`{kept}"))
+    }
+}
+
+fn scalar(loss: &Tensor) -> Result<f64, Failure> {
+    Ok(f64::from(loss.to_scalar::<f32>()?))
+}

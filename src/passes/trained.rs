@@ -1,0 +1,166 @@
+//! What verbs that train have in common: what can be trained on what, the work, and the tensors that it leaves.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::checkpoint::Checkpoint;
+use crate::diagnostic::{Diagnostic, codes, numbers};
+use crate::graph::{Graph, Op, OpId};
+use crate::observe::{Sparse, Terms, TrainWeights, trained_params};
+use crate::pass::{Data, Finding, Findings, Lowering, Regimen, Rewrite, Stage, StepScope, is_causal};
+use crate::syntax::ast::ClauseKind;
+use crate::weights::{Expr, Version};
+
+/// The lowering of a step that trains.
+///
+/// # Errors
+/// Where a term of the loss is nothing that this model or these samples have.
+pub fn lowering(step: &StepScope<'_>, regimen: Regimen, terms: Terms) -> Result<Lowering, Diagnostic> {
+    // As in `cast`: without a place every tensor is meant, norms and embeddings too; with one the matrices and their biases.
+    let sites = if step.is_everywhere() { all_sites(step.graph) } else { step.sites() };
+    let stage = stage(step, regimen, terms, None, sites)?;
+    Ok(Lowering { stages: vec![stage], ..Lowering::default() })
+}
+
+/// The training that another step is spread over: of every tensor, on labels.
+///
+/// # Errors
+/// Where these samples have no labels, or the model predicts nothing.
+pub fn spread(step: &StepScope<'_>, regimen: Regimen, sparse: Sparse) -> Result<Stage, Diagnostic> {
+    stage(step, regimen, Terms::of_labels(0.0), Some(sparse), all_sites(step.graph))
+}
+
+fn stage(
+    step: &StepScope<'_>,
+    regimen: Regimen,
+    terms: Terms,
+    sparse: Option<Sparse>,
+    sites: Vec<String>,
+) -> Result<Stage, Diagnostic> {
+    refuse(step, &regimen.data, &terms)?;
+    if let Some(held) = &regimen.held_out {
+        refuse(step, &held.data, &terms)?;
+    }
+    let work = TrainWeights::new(step.graph, regimen, terms, &sites);
+    let work = match sparse {
+        Some(sparse) => work.towards(sparse),
+        None => work,
+    };
+    Ok(Stage { work: vec![Arc::new(work)], rewrite: Arc::new(ReplaceTrained { sites }) })
+}
+
+/// Whether a model gives logits.
+pub fn has_logits(graph: &Graph) -> bool {
+    logits(graph).is_some()
+}
+
+fn logits(graph: &Graph) -> Option<OpId> {
+    let is_logits = |op: &OpId| matches!(&graph.ops[*op].op, Op::Output(name) if name == "logits");
+    graph.ops.node_indices().find(is_logits)
+}
+
+fn all_sites(graph: &Graph) -> Vec<String> {
+    graph.sites.iter().map(|(_, site)| graph.tree.path(site.node)).collect()
+}
+
+/// Refuses what cannot be compared.
+fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagnostic> {
+    let graph = step.graph;
+    if terms.labels + terms.logits > 0.0 && !has_logits(graph) {
+        let message = "the model gives no logits, so that no loss on its predictions can be taken";
+        let error = Diagnostic::at(&codes::NO_LOSS, step.verb, message);
+        return Err(error.help("`distill` with `{ hidden: 1 }` learns from the layers' outputs"));
+    }
+    if terms.labels > 0.0 && !is_causal(graph) && !data.reader.has_labels() {
+        let message = format!("the samples of `{}` have no labels", data.name);
+        let error = step.at(ClauseKind::On, &codes::NO_LOSS, message);
+        return Err(error.help("say where labels are: `label: \"label\"`"));
+    }
+    if terms.logits > 0.0 {
+        refuse_other_classes(step)?;
+    }
+    if terms.inside() > 0.0 {
+        if !graph.reductions().is_empty() {
+            let message = "states are held against the input model's, token by token, and tokens became fewer above";
+            let error = step.at(ClauseKind::With, &codes::TOKENS_REDUCED, message);
+            return Err(error.help("learn from `logits` alone, or reduce tokens behind this step"));
+        }
+        if graph.blocks.is_empty() || step.source.blocks.is_empty() {
+            let message = "there is no layer whose states could be compared";
+            return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message));
+        }
+    }
+    if terms.attention > 0.0 {
+        refuse_shared_keys(step)?;
+    }
+    Ok(())
+}
+
+fn refuse_other_classes(step: &StepScope<'_>) -> Result<(), Diagnostic> {
+    let classes = |graph: &Graph| {
+        let dim = graph.ops[logits(graph)?].value.last().cloned()?;
+        Some(graph.dim_extent(&dim))
+    };
+    match (classes(step.graph), classes(step.source)) {
+        (Some(ours), Some(theirs)) if ours != theirs => {
+            let message = format!("the model predicts among {ours}, the input model among {theirs}");
+            let error = step.at(ClauseKind::From, &codes::NO_LOSS, message);
+            Err(error.help("predictions over other classes cannot be compared: distill before the step above"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who attends to whom cannot be said of queries and keys of different widths.
+fn refuse_shared_keys(step: &StepScope<'_>) -> Result<(), Diagnostic> {
+    for graph in [step.graph, step.source] {
+        let width = |op: OpId| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
+        let is_shared = |op: &OpId| {
+            let operands = graph.operands(*op);
+            matches!(graph.ops[*op].op, Op::Attention(_)) && width(operands[0]) != width(operands[1])
+        };
+        if graph.ops.node_indices().any(|op| is_shared(&op)) {
+            let message = "`attention` compares queries with keys, and several query heads share a key here";
+            let error = step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message);
+            return Err(error.help("`relations` compares queries with queries, keys with keys, values with values"));
+        }
+    }
+    Ok(())
+}
+
+/// Puts trained tensors in the place of those that were there.
+#[derive(Debug)]
+pub struct ReplaceTrained {
+    /// Paths of the operations that they belong to.
+    sites: Vec<String>,
+}
+
+impl Rewrite for ReplaceTrained {
+    fn describe(&self) -> String {
+        format!("{} trained", numbers::things(self.sites.len(), "weight"))
+    }
+
+    fn arguments(&self) -> serde_json::Value {
+        json!({ "trained": self.sites })
+    }
+
+    fn touches(&self) -> Vec<String> {
+        self.sites.clone()
+    }
+
+    fn effect(&self, _: &mut Graph) {}
+
+    fn apply(&self, version: &mut Version, found: Findings<'_>) -> Result<(), Diagnostic> {
+        let dir = found.find(|finding| match finding {
+            Finding::Trained { dir, .. } => Some(dir),
+            _ => None,
+        });
+        let checkpoint = Arc::new(Checkpoint::open(dir.expect("trained weights come with their tensors"))?);
+        for param in trained_params(&version.graph, &self.sites) {
+            let stored = checkpoint.tensors[&param.index().to_string()].clone();
+            version.replace(param, Arc::new(Expr::Stored { checkpoint: Arc::clone(&checkpoint), stored }));
+        }
+        Ok(())
+    }
+}

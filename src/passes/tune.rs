@@ -1,0 +1,48 @@
+//! `tune`: weights trained further on labels, or on the next token.
+//!
+//! ```tamis
+//! tune weights on train for 2 epochs with { optimizer: adamw(3e-4) }
+//! ```
+
+use super::trained::lowering;
+use crate::diagnostic::Diagnostic;
+use crate::observe::Terms;
+use crate::pass::{Data, Length, Lowering, Pass, Ratio, StepScope};
+use crate::training_options;
+
+training_options! {
+    pass {
+        /// Trains weights on labelled samples, or a language model on its next tokens. Shapes and zeros stay: what an earlier step made
+        /// zero is zero afterwards, to the weight.
+        ///
+        /// Without `of` every tensor is trained: norms, biases and embeddings too. With `of` the selected matrices and their biases
+        /// are.
+        ///
+        /// Weights are trained in f32 and rounded to their stored types at the end. The same recipe gives the same bytes, for any
+        /// number of threads; a run that was stopped goes on where its last state was kept.
+        ///
+        /// ```tamis
+        /// data train = text("train.jsonl", label: "label")
+        /// prune heads, neurons of layers[*] by magnitude to 50% flops
+        /// tune weights on train for 2 epochs with { optimizer: adamw(3e-4), schedule: cosine, warmup: 10% }
+        /// ```
+        Tune = "tune" ["weights"]
+        {
+            /// What it is trained on.
+            On data: Data,
+            /// How long.
+            For length: Length,
+        }
+    }
+    with {
+        /// The probability that is not of the label, but of all classes alike.
+        smoothing: Ratio = "0%",
+    }
+}
+
+impl Pass for Tune {
+    fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
+        let regimen = self.regimen(self.data.clone(), self.length);
+        lowering(step, regimen, Terms::of_labels(self.smoothing.0))
+    }
+}

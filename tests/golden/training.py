@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Writes training.json: losses of a few steps of PyTorch's optimizers on the models of tests/models, and weights after them.
+
+    training.py
+
+Every step sees all samples, so that their order does not matter; everything is in float64. What is learned from a teacher is
+computed as the papers say it: predictions (Hinton et al., 1503.02531), layers' outputs (FitNets, 1412.6550), attention and
+relations (MiniLM, 2002.10957 and 2012.15828). Zeros that are to stay are put back by masking gradients.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy, log_softmax, mse_loss
+
+from subject import Subject
+
+HERE = Path(__file__).parent
+
+
+def halves(weight):
+    """The mask of 2:4 by magnitude; of equal weights the first go."""
+    groups = weight.abs().view(-1, 4)
+    order = groups.argsort(dim=1, stable=True)
+    mask = torch.ones_like(groups)
+    mask.scatter_(1, order[:, :2], 0.0)
+    return mask.view_as(weight)
+
+
+def sparse(subject):
+    """Makes the layers' linears 2:4; the masks by parameter."""
+    masks = {}
+    for linears in subject.linears:
+        for module in linears.values():
+            mask = halves(module.weight.data)
+            module.weight.data *= mask
+            masks[module.weight] = mask
+    return masks
+
+
+def divergence(teacher, student):
+    """KL of rows of logits, [rows]."""
+    teacher, student = log_softmax(teacher, -1), log_softmax(student, -1)
+    return (teacher.exp() * (teacher - student)).sum(-1)
+
+
+class Seen:
+    """What layers give, and their queries, keys and values, while it lasts."""
+
+    def __init__(self, subject):
+        self.layers, self.parts, self.hooks = {}, {}, []
+        for n, layer in enumerate(subject.layers):
+            self.hooks.append(layer.register_forward_hook(self.keep(self.layers, n)))
+            for part in ("query", "key", "value"):
+                module = subject.modules[f"layers[{n}].attention.{part}"]
+                self.hooks.append(module.register_forward_hook(self.keep(self.parts, (n, part))))
+        self.logits = subject.logits()
+        for hook in self.hooks:
+            hook.remove()
+
+    def keep(self, where, key):
+        def hook(_, inputs, output):
+            where[key] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+
+def related(subject, ours, theirs, left, right, heads):
+    """The mean over rows of the divergence of who looks at whom."""
+    rows = []
+    last = len(subject.layers) - 1
+    for sample, mask in enumerate(subject.mask):
+        def scores(seen):
+            a, b = (seen.parts[last, part][sample][mask] for part in (left, right))
+            a, b = (it.view(len(it), heads, -1).transpose(0, 1) for it in (a, b))
+            return a @ b.transpose(1, 2) / a.shape[-1] ** 0.5
+
+        rows.append(divergence(scores(theirs), scores(ours)).mean(0))
+    return torch.cat(rows).mean()
+
+
+def train(subject, optimizer, steps, loss_of, masks=(), clip=0.0, rates=None):
+    losses = []
+    for step in range(steps):
+        loss = loss_of()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        for weight, mask in dict(masks).items():
+            if weight.grad is not None:
+                weight.grad *= mask
+        if clip:
+            torch.nn.utils.clip_grad_norm_(subject.model.parameters(), clip)
+        if rates:
+            for group in optimizer.param_groups:
+                group["lr"] = rates[step]
+        optimizer.step()
+    return losses
+
+
+def shown(values):
+    values = values.detach().double().flatten()
+    return {"first": values[:8].tolist(), "sum": values.sum().item(), "squares": (values**2).sum().item()}
+
+
+def student(name):
+    subject = Subject(name)
+    subject.model.requires_grad_(True)
+    return subject
+
+
+def smoothed():
+    subject = student("bert-eras")
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.001, momentum=0.9, weight_decay=0.0)
+    loss = lambda: cross_entropy(subject.logits(), subject.labels, label_smoothing=0.1)
+    return {"losses": train(subject, sgd, 4, loss)}
+
+
+def language():
+    subject = student("llama-sotu")
+    matrices = [module.weight for linears in subject.linears for module in linears.values()]
+    known = {id(it) for it in matrices}
+    others = [it for it in subject.model.parameters() if id(it) not in known]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    adam = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), eps=1e-6)
+    # A step of warm-up, then down to 0 in four.
+    rates = [1e-3 * factor for factor in (1.0, 1.0, 0.75, 0.5, 0.25)]
+    return {"losses": train(subject, adam, 5, subject.loss, clip=0.5, rates=rates)}
+
+
+def experts():
+    subject = student("mixtral-sotu")
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
+    return {"losses": train(subject, sgd, 4, subject.loss)}
+
+
+def from_teacher():
+    subject, teacher = student("vit-fashion"), Subject("vit-fashion")
+    masks = sparse(subject)
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.005, momentum=0.9)
+    with torch.no_grad():
+        theirs = Seen(teacher)
+
+    def loss():
+        ours = Seen(subject)
+        hidden = [mse_loss(ours.layers[n], theirs.layers[n]) for n in range(len(subject.layers))]
+        soft = 4.0 * divergence(theirs.logits / 2, ours.logits / 2).mean()
+        return soft + 0.5 * cross_entropy(ours.logits, subject.labels) + 0.3 * torch.stack(hidden).mean()
+
+    losses = train(subject, sgd, 4, loss, masks)
+    weights = {
+        "layers[0].attention.query": subject.modules["layers[0].attention.query"].weight,
+        "layers[2].mlp.down": subject.modules["layers[2].mlp.down"].weight,
+    }
+    return {"losses": losses, "weights": {path: shown(weight) for path, weight in weights.items()}}
+
+
+def relations():
+    subject, teacher = student("bert-eras"), Subject("bert-eras")
+    masks = sparse(subject)
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.005, momentum=0.0)
+    with torch.no_grad():
+        theirs = Seen(teacher)
+
+    def loss():
+        ours = Seen(subject)
+        attention = related(subject, ours, theirs, "query", "key", 16)
+        same = [related(subject, ours, theirs, part, part, 16) for part in ("query", "key", "value")]
+        return attention + 2.0 * torch.stack(same).mean()
+
+    return {"losses": train(subject, sgd, 4, loss, masks)}
+
+
+found = {
+    "smoothed": smoothed(),
+    "language": language(),
+    "experts": experts(),
+    "from teacher": from_teacher(),
+    "relations": relations(),
+}
+(HERE / "training.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+for name, case in found.items():
+    print(name, case["losses"])
