@@ -1,11 +1,12 @@
 //! Statements in order: definitions into the scope, steps onto the state.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::names::Defined;
-use super::{Branch, Checker, Item, Seen, State, Typed, TypedModel};
+use super::{Branch, Checker, Item, OpenedModel, Seen, State, Typed, TypedModel};
 use crate::diagnostic::{Diagnostic, Fix, codes};
-use crate::pass::{Argument, Data, Value, ValueKind, bind_call, shown};
+use crate::pass::{Argument, Data, NamedModel, OtherModel, Value, ValueKind, bind_call, shown};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, ast};
 
@@ -209,11 +210,11 @@ impl Checker<'_> {
 
     pub(super) fn model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<State> {
         if self.model.is_some() {
-            let message = "a recipe compresses one model";
-            self.report(Diagnostic::at(&codes::MODEL_STATEMENT, span, message));
+            self.other_model(span, name, path);
             return None;
         }
-        self.scope.define(name, ValueKind::Model(name.text.clone()), Defined::Model, &mut self.diagnostics);
+        let named = NamedModel { name: name.text.clone(), other: None };
+        self.scope.define(name, ValueKind::Model(named), Defined::Model, &mut self.diagnostics);
         let written = match path {
             Some(path) => {
                 let value = self.evaluate(path)?;
@@ -229,7 +230,53 @@ impl Checker<'_> {
         };
         // A model that the command line names is not the recipe's mistake.
         let place = self.settings.model.is_none().then_some(span);
-        match self.world.model(&path, self.sources) {
+        match self.open(&path, place) {
+            None => None,
+            Some(opened) => {
+                self.key_spans = opened.key_spans;
+                let at = self.at_most(&opened.graph)?;
+                let mut graph = (*opened.graph).clone();
+                graph.set_tokens(at.tokens);
+                self.time(&mut graph, at);
+                let graph = Arc::new(graph);
+                let cost = graph.cost(at.batch);
+                let name = name.text.clone();
+                self.model = Some(TypedModel { name, path, graph: Arc::clone(&graph), cost });
+                Some(State { graph, of_shapes: cost, cost, bounds: Vec::new() })
+            }
+        }
+    }
+
+    /// A further model, which steps can learn from.
+    fn other_model(&mut self, span: Span, name: &ast::Name, path: Option<&ast::Expr>) -> Option<()> {
+        let Some(path) = path else {
+            let message = "a recipe compresses one model: a further one, to learn from, has a path";
+            let error = Diagnostic::at(&codes::MODEL_STATEMENT, span, message);
+            self.report(error.help(format!("write `model {} = \"DIR\"`", name.text)));
+            return None;
+        };
+        let value = self.evaluate(path)?;
+        let path: PathBuf = self.read::<String>(&value)?.into();
+        let opened = self.open(&path, Some(span));
+        let other = opened.map(|opened| {
+            let mut graph = (*opened.graph).clone();
+            graph.set_tokens(self.at.map_or(0, |at| at.tokens));
+            Arc::new(OtherModel { path, graph, span })
+        });
+        match other {
+            Some(other) => {
+                let named = NamedModel { name: name.text.clone(), other: Some(other) };
+                self.scope.define(name, ValueKind::Model(named), Defined::Model, &mut self.diagnostics);
+            }
+            None => self.scope.refuse(&name.text),
+        }
+        Some(())
+    }
+
+    /// Opens a model; what is wrong with one that the recipe names is shown there.
+    fn open(&mut self, path: &Path, place: Option<Span>) -> Option<OpenedModel> {
+        match self.world.model(path, self.sources) {
+            Ok(opened) => Some(opened),
             Err(found) => {
                 for diagnostic in found {
                     let pointed = match (&diagnostic.place, place) {
@@ -242,18 +289,6 @@ impl Checker<'_> {
                     self.report(pointed);
                 }
                 None
-            }
-            Ok(opened) => {
-                self.key_spans = opened.key_spans;
-                let at = self.at_most(&opened.graph)?;
-                let mut graph = (*opened.graph).clone();
-                graph.set_tokens(at.tokens);
-                self.time(&mut graph, at);
-                let graph = Arc::new(graph);
-                let cost = graph.cost(at.batch);
-                let name = name.text.clone();
-                self.model = Some(TypedModel { name, path, graph: Arc::clone(&graph), cost });
-                Some(State { graph, of_shapes: cost, cost, bounds: Vec::new() })
             }
         }
     }

@@ -47,9 +47,7 @@ impl Bars {
     fn current(&self) -> MutexGuard<'_, Option<Task>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Bars {
     fn begin(&self, what: &str, length: Option<u64>, template: &str) {
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
         bar.set_style(ProgressStyle::with_template(template).expect("the templates are well formed"));
@@ -81,8 +79,11 @@ impl Progress for Bars {
         let Some(task) = &mut *self.current() else { return };
         let Some((what, due)) = &mut task.training else { return };
         task.bar.set_position(done);
-        task.bar.set_message(format!("{what}, {note}"));
-        if Instant::now() < *due || io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
+            task.bar.set_message(format!("{what}, {note}"));
+            return;
+        }
+        if Instant::now() < *due {
             return;
         }
         *due = Instant::now() + LINES;

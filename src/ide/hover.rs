@@ -8,7 +8,7 @@ use super::selector;
 use crate::check::{Definition, PARAM_TYPES};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, NodeId};
-use crate::pass::{FieldSpec, Noun, NounKind, Type, ValueKind, written};
+use crate::pass::{FieldSpec, NamedModel, Noun, NounKind, Type, ValueKind, written};
 use crate::reference::{self, Kind};
 use crate::source::Span;
 use crate::syntax::ast::{self, ClauseKind};
@@ -142,6 +142,10 @@ fn definition(analysis: &Analysis, name: &str, at: usize) -> Option<String> {
     let mut text = format!("```tamis\n{}\n```", source.text()[line].trim());
     match value {
         ValueKind::Data(data) => text.push_str(&format!("\n\n`{}`", data.reader.describe())),
+        ValueKind::Model(NamedModel { other: Some(other), .. }) => {
+            let cost = selector::cost(&other.graph, other.graph.tree.root());
+            text.push_str(&format!("\n\n{}: {cost}", other.graph.family));
+        }
         ValueKind::Model(_) => {
             if let Some(model) = &analysis.examined.model {
                 let cost = selector::cost(&model.graph, model.graph.tree.root());

@@ -21,6 +21,7 @@ mod recovery;
 mod registry;
 mod spec;
 mod step;
+mod teacher;
 pub mod tokens;
 mod training;
 mod value;
@@ -36,20 +37,19 @@ pub use criterion::{
 pub use evaluate::{Names, NoNames, constant, evaluate, shown, written};
 pub use grouping::{Grouping, Seen, Sight};
 pub use lowering::{
-    Bound as CostBound, Finding, Grouped, Kept, Lowering, Point, Rewrite, Stage, Statistics, Traded, Training, Work,
-    WorkKind,
+    Bound as CostBound, Finding, Grouped, Kept, Lowering, Point, Rewrite, Stage, Statistics, Traded,
+    Training, Work, WorkKind,
 };
 pub use measure::{Measure, MeasureSpec, Unit};
 pub use noun::{NOUNS, Noun, NounKind};
 pub use placed::Placed;
 pub use progress::{Progress, Silent};
-pub use reader::{
-    Data, DataKind, For, Input, ModelName, Pixels, Reader, ReaderSpec, Sample, Samples, Sides, Takes,
-};
+pub use reader::{Data, DataKind, For, Input, Pixels, Reader, ReaderSpec, Sample, Samples, Sides, Takes};
 pub use recovery::{Aim, Equations, Projected, Recovery};
 pub use registry::Registry;
 pub use spec::{Bound, ClauseSpec, CriterionSpec, FieldSpec, PassSpec, bind_call, summary};
 pub use step::{StepScope, Target};
+pub use teacher::{NamedModel, OtherModel, Teachers};
 pub use training::{Factor, HeldOut, Length, Optimizer, Positive, Regimen, Schedule, Tuning};
 pub use value::{CallArgument, Value, ValueKind};
 

@@ -172,21 +172,6 @@ impl Argument for Data {
     }
 }
 
-/// A `model` statement as an argument: `from input`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ModelName(pub String);
-
-impl Argument for ModelName {
-    const TYPE: Type = Type { name: "model", doc: "the name of the `model` statement", choices: &[] };
-
-    fn read(value: &Value, _: &Registry) -> Result<Self, Wrong> {
-        match &value.kind {
-            ValueKind::Model(name) => Ok(Self(name.clone())),
-            _ => Err(Wrong::kind(value, Self::TYPE.doc)),
-        }
-    }
-}
-
 /// The reader of a statement that was refused.
 #[derive(Debug)]
 struct Refused;

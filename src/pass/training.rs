@@ -81,8 +81,11 @@ impl Length {
 }
 
 impl Argument for Length {
-    const TYPE: Type =
-        Type { name: "length", doc: "a number of epochs, `2 epochs`, or of steps, `500 steps`", choices: &[] };
+    const TYPE: Type = Type {
+        name: "length",
+        doc: "a number of epochs, `2 epochs`, or of steps, `500 steps`",
+        choices: &[],
+    };
 
     fn read(value: &Value, registry: &Registry) -> Result<Self, Wrong> {
         let expected = "a number of epochs or of steps";
@@ -96,7 +99,9 @@ impl Argument for Length {
             });
         };
         match unit.as_str() {
-            "epoch" | "epochs" => Positive::read(number, registry).map(|Positive(epochs)| Self::Epochs(epochs)),
+            "epoch" | "epochs" => {
+                Positive::read(number, registry).map(|Positive(epochs)| Self::Epochs(epochs))
+            }
             "step" | "steps" => Count::read(number, registry).map(|Count(steps)| Self::Steps(steps)),
             _ => {
                 let message = format!("`{unit}` is no unit of a training's length");
@@ -146,15 +151,18 @@ impl Optimizer {
 
     pub fn descent(&self) -> Descent {
         match *self {
-            Self::AdamW { beta1: Factor(beta1), beta2: Factor(beta2), eps: Positive(eps), decay: Factor(decay), .. } => {
-                Descent::AdamW { betas: [beta1, beta2], eps, decay }
-            }
+            Self::AdamW {
+                beta1: Factor(beta1),
+                beta2: Factor(beta2),
+                eps: Positive(eps),
+                decay: Factor(decay),
+                ..
+            } => Descent::AdamW { betas: [beta1, beta2], eps, decay },
             Self::Sgd { momentum: Factor(momentum), nesterov, decay: Factor(decay), .. } => {
                 Descent::Sgd { momentum, nesterov, decay }
             }
         }
     }
-
 }
 
 choice! {

@@ -1,6 +1,7 @@
 //! Values of the language after names are resolved and arithmetic is done, with the places they came from.
 
 use super::reader::Data;
+use super::teacher::NamedModel;
 use crate::source::Span;
 
 /// A value and where it was written. A default's place is the step's verb.
@@ -42,7 +43,7 @@ pub enum ValueKind {
     List(Vec<Value>),
     Record(Vec<(String, Span, Value)>),
     /// A `model` statement.
-    Model(String),
+    Model(NamedModel),
     /// A `data` statement.
     Data(Data),
 }

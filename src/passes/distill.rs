@@ -7,7 +7,7 @@
 use super::trained::{has_logits, lowering};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::observe::{Layers, Terms};
-use crate::pass::{Data, Factor, Length, Lowering, ModelName, Pass, Positive, StepScope};
+use crate::pass::{Data, Factor, Length, Lowering, Pass, Positive, StepScope, Teachers};
 use crate::syntax::ast::ClauseKind;
 use crate::training_options;
 
@@ -33,8 +33,8 @@ training_options! {
         /// Hinton et al., arXiv:1503.02531; FitNets, arXiv:1412.6550; MiniLM, arXiv:2002.10957 and arXiv:2012.15828.
         Distill = "distill" ["weights"]
         {
-            /// The model that is learned from.
-            From teacher: ModelName,
+            /// The model that is learned from, or several, whose losses are averaged.
+            From teachers: Teachers,
             /// What both are shown.
             On data: Data,
             /// How long.
@@ -63,7 +63,9 @@ impl Pass for Distill {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
         let inside = self.attention.0 + self.relations.0 > 0.0;
         let predicts = has_logits(step.graph);
-        let or = |factor: Option<Factor>, default: bool| factor.map_or(f64::from(u8::from(default)), |Factor(it)| it);
+        let or = |factor: Option<Factor>, default: bool| {
+            factor.map_or(f64::from(u8::from(default)), |Factor(it)| it)
+        };
         let terms = Terms {
             labels: self.labels.0,
             smoothing: 0.0,
@@ -79,6 +81,6 @@ impl Pass for Distill {
             let error = step.at(ClauseKind::With, &codes::NO_LOSS, message);
             return Err(error.help("`tune` trains on labels alone"));
         }
-        lowering(step, self.regimen(self.data.clone(), self.length), terms)
+        lowering(step, self.regimen(self.data.clone(), self.length), terms, &self.teachers.0)
     }
 }

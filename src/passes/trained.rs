@@ -8,7 +8,9 @@ use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, Op, OpId};
 use crate::observe::{Sparse, Terms, TrainWeights, trained_params};
-use crate::pass::{Data, Finding, Findings, Lowering, Regimen, Rewrite, Stage, StepScope, is_causal};
+use crate::pass::{
+    Data, Finding, Findings, Lowering, NamedModel, Regimen, Rewrite, Stage, StepScope, is_causal,
+};
 use crate::syntax::ast::ClauseKind;
 use crate::weights::{Expr, Version};
 
@@ -16,10 +18,15 @@ use crate::weights::{Expr, Version};
 ///
 /// # Errors
 /// Where a term of the loss is nothing that this model or these samples have.
-pub fn lowering(step: &StepScope<'_>, regimen: Regimen, terms: Terms) -> Result<Lowering, Diagnostic> {
+pub fn lowering(
+    step: &StepScope<'_>,
+    regimen: Regimen,
+    terms: Terms,
+    teachers: &[NamedModel],
+) -> Result<Lowering, Diagnostic> {
     // As in `cast`: without a place every tensor is meant, norms and embeddings too; with one the matrices and their biases.
     let sites = if step.is_everywhere() { all_sites(step.graph) } else { step.sites() };
-    let stage = stage(step, regimen, terms, None, sites)?;
+    let stage = stage(step, regimen, terms, teachers, None, sites)?;
     Ok(Lowering { stages: vec![stage], ..Lowering::default() })
 }
 
@@ -28,13 +35,14 @@ pub fn lowering(step: &StepScope<'_>, regimen: Regimen, terms: Terms) -> Result<
 /// # Errors
 /// Where these samples have no labels, or the model predicts nothing.
 pub fn spread(step: &StepScope<'_>, regimen: Regimen, sparse: Sparse) -> Result<Stage, Diagnostic> {
-    stage(step, regimen, Terms::of_labels(0.0), Some(sparse), all_sites(step.graph))
+    stage(step, regimen, Terms::of_labels(0.0), &[], Some(sparse), all_sites(step.graph))
 }
 
 fn stage(
     step: &StepScope<'_>,
     regimen: Regimen,
     terms: Terms,
+    teachers: &[NamedModel],
     sparse: Option<Sparse>,
     sites: Vec<String>,
 ) -> Result<Stage, Diagnostic> {
@@ -42,7 +50,10 @@ fn stage(
     if let Some(held) = &regimen.held_out {
         refuse(step, &held.data, &terms)?;
     }
-    let work = TrainWeights::new(step.graph, regimen, terms, &sites);
+    for teacher in teachers {
+        refuse_teacher(step, &terms, teacher)?;
+    }
+    let work = TrainWeights::new(step.graph, regimen, terms, &sites).beside(teachers);
     let work = match sparse {
         Some(sparse) => work.towards(sparse),
         None => work,
@@ -77,44 +88,61 @@ fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagno
         let error = step.at(ClauseKind::On, &codes::NO_LOSS, message);
         return Err(error.help("say where labels are: `label: \"label\"`"));
     }
-    if terms.logits > 0.0 {
-        refuse_other_classes(step)?;
-    }
-    if terms.inside() > 0.0 {
-        if !graph.reductions().is_empty() {
-            let message = "states are held against the input model's, token by token, and tokens became fewer above";
-            let error = step.at(ClauseKind::With, &codes::TOKENS_REDUCED, message);
-            return Err(error.help("learn from `logits` alone, or reduce tokens behind this step"));
-        }
-        if graph.blocks.is_empty() || step.source.blocks.is_empty() {
-            let message = "there is no layer whose states could be compared";
-            return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message));
-        }
-    }
-    if terms.attention > 0.0 {
-        refuse_shared_keys(step)?;
+    if terms.inside() > 0.0 && !graph.reductions().is_empty() {
+        let message = "states are compared token by token, and tokens became fewer above";
+        let error = step.at(ClauseKind::With, &codes::TOKENS_REDUCED, message);
+        return Err(error.help("learn from `logits` alone, or reduce tokens behind this step"));
     }
     Ok(())
 }
 
-fn refuse_other_classes(step: &StepScope<'_>) -> Result<(), Diagnostic> {
+/// Refuses a teacher that the model cannot be compared with.
+fn refuse_teacher(step: &StepScope<'_>, terms: &Terms, teacher: &NamedModel) -> Result<(), Diagnostic> {
+    let theirs = teacher.other.as_ref().map_or(step.source, |other| &other.graph);
+    if let Some(why) = theirs.cannot_run() {
+        let message = format!("`{}` is a model that tamis does not run: {why}", teacher.name);
+        return Err(step.at(ClauseKind::From, &codes::CANNOT_RUN, message));
+    }
+    let reads_pictures = |graph: &Graph| graph.ops.node_weights().any(|node| node.op == Op::Pixels);
+    if reads_pictures(step.graph) != reads_pictures(theirs) {
+        let message = format!("one of this model and `{}` takes pictures, the other tokens", teacher.name);
+        return Err(step.at(ClauseKind::From, &codes::DATA_UNFIT, message));
+    }
+    if terms.logits > 0.0 {
+        refuse_other_classes(step, theirs, &teacher.name)?;
+    }
+    if terms.inside() > 0.0 && (step.graph.blocks.is_empty() || theirs.blocks.is_empty()) {
+        let message = "there is no layer whose states could be compared";
+        return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message));
+    }
+    if terms.attention > 0.0 {
+        refuse_shared_keys(step, theirs)?;
+    }
+    Ok(())
+}
+
+fn refuse_other_classes(step: &StepScope<'_>, theirs: &Graph, name: &str) -> Result<(), Diagnostic> {
     let classes = |graph: &Graph| {
         let dim = graph.ops[logits(graph)?].value.last().cloned()?;
         Some(graph.dim_extent(&dim))
     };
-    match (classes(step.graph), classes(step.source)) {
+    match (classes(step.graph), classes(theirs)) {
         (Some(ours), Some(theirs)) if ours != theirs => {
-            let message = format!("the model predicts among {ours}, the input model among {theirs}");
+            let message = format!("this model predicts among {ours}, `{name}` among {theirs}");
             let error = step.at(ClauseKind::From, &codes::NO_LOSS, message);
-            Err(error.help("predictions over other classes cannot be compared: distill before the step above"))
+            Err(error.help("predictions over other classes cannot be compared: `logits: 0`, or distill before they change"))
+        }
+        (_, None) => {
+            let message = format!("`{name}` gives no logits");
+            Err(step.at(ClauseKind::From, &codes::NO_LOSS, message).help("say `{ logits: 0, hidden: 1 }`"))
         }
         _ => Ok(()),
     }
 }
 
 /// Who attends to whom cannot be said of queries and keys of different widths.
-fn refuse_shared_keys(step: &StepScope<'_>) -> Result<(), Diagnostic> {
-    for graph in [step.graph, step.source] {
+fn refuse_shared_keys(step: &StepScope<'_>, theirs: &Graph) -> Result<(), Diagnostic> {
+    for graph in [step.graph, theirs] {
         let width = |op: OpId| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
         let is_shared = |op: &OpId| {
             let operands = graph.operands(*op);
@@ -123,7 +151,9 @@ fn refuse_shared_keys(step: &StepScope<'_>) -> Result<(), Diagnostic> {
         if graph.ops.node_indices().any(|op| is_shared(&op)) {
             let message = "`attention` compares queries with keys, and several query heads share a key here";
             let error = step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message);
-            return Err(error.help("`relations` compares queries with queries, keys with keys, values with values"));
+            return Err(
+                error.help("`relations` compares queries with queries, keys with keys, values with values")
+            );
         }
     }
     Ok(())

@@ -43,6 +43,6 @@ training_options! {
 impl Pass for Tune {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
         let regimen = self.regimen(self.data.clone(), self.length);
-        lowering(step, regimen, Terms::of_labels(self.smoothing.0))
+        lowering(step, regimen, Terms::of_labels(self.smoothing.0), &[])
     }
 }

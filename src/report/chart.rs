@@ -109,7 +109,12 @@ pub(super) fn losses(training: &Training) -> Option<Losses> {
         least: short(least),
         most: short(most),
         steps: training.steps.to_string(),
-        says: format!("the loss of {} steps, from {} to {}", training.steps, short(first.loss), short(last.loss)),
+        says: format!(
+            "the loss of {} steps, from {} to {}",
+            training.steps,
+            short(first.loss),
+            short(last.loss)
+        ),
     })
 }
 

@@ -73,14 +73,16 @@ impl Descent {
                 let eps = eps as f32;
                 let parts = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
                 let parts = parts.zip(moments.first.par_chunks_mut(CHUNK));
-                parts.zip(moments.second.par_chunks_mut(CHUNK)).for_each(|(((weights, gradient), first), second)| {
-                    let all = weights.iter_mut().zip(gradient).zip(first.iter_mut().zip(second));
-                    for ((weight, gradient), (first, second)) in all {
-                        *first = slow * *first + fresh * gradient;
-                        *second = slower * *second + fresher * gradient * gradient;
-                        *weight = *weight * keep - pace * *first / (second.sqrt() / root + eps);
-                    }
-                });
+                parts.zip(moments.second.par_chunks_mut(CHUNK)).for_each(
+                    |(((weights, gradient), first), second)| {
+                        let all = weights.iter_mut().zip(gradient).zip(first.iter_mut().zip(second));
+                        for ((weight, gradient), (first, second)) in all {
+                            *first = slow * *first + fresh * gradient;
+                            *second = slower * *second + fresher * gradient * gradient;
+                            *weight = *weight * keep - pace * *first / (second.sqrt() / root + eps);
+                        }
+                    },
+                );
             }
             Self::Sgd { momentum, nesterov, decay } => {
                 let decay = if stride.decays { decay as f32 } else { 0.0 };

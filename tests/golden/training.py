@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 
 
 def halves(weight):
-    """The mask of 2:4 by magnitude; of equal weights the first go."""
+    """The mask of 2:4 by magnitude; of equal weights the first stay."""
     groups = weight.abs().view(-1, 4)
-    order = groups.argsort(dim=1, stable=True)
-    mask = torch.ones_like(groups)
-    mask.scatter_(1, order[:, :2], 0.0)
+    order = groups.argsort(dim=1, stable=True, descending=True)
+    mask = torch.zeros_like(groups)
+    mask.scatter_(1, order[:, :2], 1.0)
     return mask.view_as(weight)
 
 

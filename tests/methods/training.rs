@@ -62,10 +62,14 @@ fn a_language_model_is_tuned_as_by_pytorch() {
 
 #[test]
 fn experts_and_their_router_are_tuned_as_by_pytorch() {
-    let step = format!("tune weights on calib for 4 steps with {{ optimizer: sgd(0.1, nesterov: true), {ALL} }}");
+    let step =
+        format!("tune weights on calib for 4 steps with {{ optimizer: sgd(0.1, nesterov: true), {ALL} }}");
     let outcome = open("mixtral-sotu").run(&step);
     agree(&losses(&outcome), "experts");
-    assert_eq!(training(&outcome).untouched, Vec::<String>::new());
+    // One that no token of these samples is routed to has no gradient, in PyTorch neither.
+    let untouched = training(&outcome).untouched;
+    let is_of_one = |name: &String| name.starts_with("model.layers.1.block_sparse_moe.experts.1.");
+    assert!(untouched.len() == 3 && untouched.iter().all(is_of_one), "{untouched:?}");
 }
 
 #[test]
@@ -125,7 +129,8 @@ fn threads_do_not_change_a_byte() {
 fn a_model_like_its_teacher_has_nothing_to_learn() {
     let subject = open("vit-fashion");
     let with = "optimizer: adamw(1e-3, decay: 0), batch: 16";
-    let step = format!("distill weights from input on calib for 3 steps with {{ hidden: 1, relations: 1, {with} }}");
+    let step =
+        format!("distill weights from input on calib for 3 steps with {{ hidden: 1, relations: 1, {with} }}");
     let outcome = subject.run(&step);
     assert_eq!(losses(&outcome), [0.0; 3]);
     assert!(bytes(&outcome) == bytes(&subject.run("")), "no gradient, no step");
@@ -180,7 +185,13 @@ fn zeros_that_come_over_a_training_are_those_asked_for() {
             assert!(outcome.sparsity(&path).is_some(), "{flow}: `{path}` is known to be sparse");
         }
         let share = zeros as f64 / all as f64;
-        let asked = if flow.contains("2:4") { 0.5 } else if flow.contains("1:8") { 0.875 } else { 0.75 };
+        let asked = if flow.contains("2:4") {
+            0.5
+        } else if flow.contains("1:8") {
+            0.875
+        } else {
+            0.75
+        };
         assert!((share - asked).abs() < 1e-3, "{flow}: {share}");
         assert!(losses(&outcome).iter().all(|loss| loss.is_finite()));
     }
@@ -191,7 +202,9 @@ fn zeros_that_come_over_a_training_are_those_asked_for() {
 fn what_counts_in_full_is_dense_training() {
     let subject = open("vit-fashion");
     let tune = "steps: 4, optimizer: sgd(0.05), batch: 16";
-    let faded = format!("sparsify weights of layers[*].mlp to 2:4 over tune(calib, {tune}) with {{ flow: mask_decay(linear, 1e-30, last: 0%) }}");
+    let faded = format!(
+        "sparsify weights of layers[*].mlp to 2:4 over tune(calib, {tune}) with {{ flow: mask_decay(linear, 1e-30, last: 0%) }}"
+    );
     let plain = "tune weights on calib for 4 steps with { optimizer: sgd(0.05), batch: 16 }
                  sparsify weights of layers[*].mlp by magnitude to 2:4";
     assert!(bytes(&subject.run(&faded)) == bytes(&subject.run(plain)));
@@ -207,7 +220,9 @@ fn zeros_stay_until_they_are_freed() {
     let count = subject.run("").matrix(path).len();
     let before = subject.run(sparse);
     assert_eq!(before.zeros(path), (count * 3).div_ceil(4), "training moves no zero");
-    let freed = format!("{sparse}\ndensify weights of layers[*].mlp\ntune weights on calib for 1 steps with {{ warmup: 0 }}");
+    let freed = format!(
+        "{sparse}\ndensify weights of layers[*].mlp\ntune weights on calib for 1 steps with {{ warmup: 0 }}"
+    );
     let after = subject.run(&freed);
     assert!(after.zeros(path) < count / 100, "{} zeros are left", after.zeros(path));
 }
@@ -217,24 +232,34 @@ fn what_cannot_be_compared_is_refused() {
     let subject = open("llama-sotu");
     let data = "data calib = text(\"calib.txt\")\n";
     let code = |steps: &str| refused(&subject.model, &format!("{data}{steps}")).code.name;
-    assert_eq!(code("distill weights from input on calib for 1 epochs with { attention: 1 }"), "not-in-model");
+    assert_eq!(
+        code("distill weights from input on calib for 1 epochs with { attention: 1 }"),
+        "not-in-model"
+    );
     assert_eq!(code("distill weights from input on calib for 1 epochs with { logits: 0 }"), "no-loss");
     assert_eq!(code("tune weights on calib for 2 hours"), "wrong-unit");
     assert_eq!(code("tune weights on calib for 1 epochs with { optimizer: adam(1e-3) }"), "unknown-word");
     assert_eq!(code("tune weights on calib for 1 epochs with { optimizer: adamw(0) }"), "out-of-range");
     assert_eq!(code("tune weights on calib for 1 epochs with { optimizer: adamw }"), "missing-argument");
     let sparsify = "sparsify weights of layers[*]";
-    assert_eq!(code(&format!("{sparsify} by wanda(calib) to 2:4 over tune(calib, epochs: 1)")), "conflicting-clauses");
+    assert_eq!(
+        code(&format!("{sparsify} by wanda(calib) to 2:4 over tune(calib, epochs: 1)")),
+        "conflicting-clauses"
+    );
     assert_eq!(code(&format!("{sparsify} to 2:4 over tune(calib)")), "missing-argument");
-    assert_eq!(code(&format!("{sparsify} to 2:4 over tune(calib, epochs: 1) with {{ flow: gradual }}")), "conflicting-clauses");
+    assert_eq!(
+        code(&format!("{sparsify} to 2:4 over tune(calib, epochs: 1) with {{ flow: gradual }}")),
+        "conflicting-clauses"
+    );
     assert_eq!(code(&format!("{sparsify} to 2:4 with {{ flow: sr_ste }}")), "missing-clause");
-    assert_eq!(code("drop vocab[0..10]\ndistill weights from input on calib for 1 epochs"), "no-loss");
+    assert_eq!(code("prune vocab[0..10]\ndistill weights from input on calib for 1 epochs"), "no-loss");
 }
 
 #[test]
 fn what_diverges_is_told_with_its_step() {
     let subject = open("vit-fashion");
-    let wrong = subject.failed("tune weights on calib for 50 steps with { optimizer: sgd(1e30), clip: 0, warmup: 0 }");
+    let wrong = subject
+        .failed("tune weights on calib for 50 steps with { optimizer: sgd(1e30), clip: 0, warmup: 0 }");
     assert_eq!(wrong.code.name, "training-diverged");
     assert!(wrong.message.contains("step"), "{}", wrong.message);
 }

@@ -156,7 +156,8 @@ impl Flowing<'_> {
         let off = self.off(step);
         for one in trained {
             let Some(held) = one.held.take() else { continue };
-            let gradients = one.gradient.iter_mut().zip(&held.on).zip(&held.whole).filter(|((_, on), _)| !**on);
+            let gradients =
+                one.gradient.iter_mut().zip(&held.on).zip(&held.whole).filter(|((_, on), _)| !**on);
             match self.sparse.flow {
                 Flow::SrSte { decay: Factor(decay) } => {
                     gradients.for_each(|((gradient, _), whole)| *gradient += decay as f32 * whole);
@@ -274,7 +275,9 @@ impl Flowing<'_> {
     /// The smallest of what is on go off, and as many of what was off come on: those of the largest gradients. The share falls
     /// as `(1 + cos(pi step / end)) / 2` (arXiv:1911.11134, section 3).
     fn exchange(&self, trained: &mut [Trained], step: usize) {
-        let Flow::Rigl { exchange: Ratio(exchange), until: Ratio(until), .. } = self.sparse.flow else { return };
+        let Flow::Rigl { exchange: Ratio(exchange), until: Ratio(until), .. } = self.sparse.flow else {
+            return;
+        };
         let progress = step as f64 / (until * self.steps as f64);
         let share = exchange / 2.0 * (1.0 + (std::f64::consts::PI * progress).cos());
         for one in trained {
@@ -311,7 +314,8 @@ pub fn patterns(tightening: Tightening, last: Pattern) -> Vec<Pattern> {
     let (keep, of) = (last.keep(), last.of());
     let made: Vec<Pattern> = match tightening {
         Tightening::Stepwise => {
-            let halves = std::iter::successors(Some(of / 2), |half| Some(half / 2)).take_while(|half| *half > keep);
+            let halves =
+                std::iter::successors(Some(of / 2), |half| Some(half / 2)).take_while(|half| *half > keep);
             let all = std::iter::once(of - 1).filter(|first| *first > keep.max(of / 2)).chain(halves);
             all.filter_map(|keep| Pattern::new(keep, of).ok()).collect()
         }
@@ -324,7 +328,8 @@ pub fn patterns(tightening: Tightening, last: Pattern) -> Vec<Pattern> {
 
 /// What stays on where a share of the lowest scores is off.
 fn cut(scores: &[f32], share: f64) -> Vec<bool> {
-    let cut = select(scores, at_least(scores.len(), share), &mut Vec::new()).expect("scores of weights are numbers");
+    let cut = select(scores, at_least(scores.len(), share), &mut Vec::new())
+        .expect("scores of weights are numbers");
     let mut on = vec![true; scores.len()];
     cut.keep(0, scores, &mut on);
     on

@@ -13,25 +13,26 @@ mod teacher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde_json::json;
 
-pub use flow::{Flow, Sparse};
-pub use objective::{Layers, Terms};
 use flow::Flowing;
+pub use flow::{Flow, Sparse};
 use objective::Objective;
+pub use objective::{Layers, Terms};
 use order::Order;
 use state::Saved;
 use student::{Pace, Student};
 use teacher::Teacher;
 
 use super::room::Room;
-use crate::checkpoint::TensorSpec;
+use crate::checkpoint::{Checkpoint, TensorSpec};
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, ParamId, View};
 use crate::pass::elements::everything;
-use crate::pass::{Context, Data, Finding, Point, Regimen, Sample, Training, Work, WorkKind};
+use crate::pass::{Context, Data, Finding, NamedModel, Point, Regimen, Sample, Training, Work, WorkKind};
 use crate::runtime::{Batch, Failure};
 use crate::weights::Version;
 
@@ -43,6 +44,8 @@ const POINTS: usize = 200;
 pub struct TrainWeights {
     regimen: Regimen,
     terms: Terms,
+    /// What is learned from.
+    teachers: Vec<NamedModel>,
     /// What becomes zero on the way.
     sparse: Option<Sparse>,
     /// Paths of the operations whose weights are trained.
@@ -52,7 +55,13 @@ pub struct TrainWeights {
 
 impl TrainWeights {
     pub fn new(graph: &Graph, regimen: Regimen, terms: Terms, sites: &[String]) -> Self {
-        Self { regimen, terms, sparse: None, sites: sites.to_vec(), reads: everything(graph) }
+        let (teachers, reads) = (Vec::new(), everything(graph));
+        Self { regimen, terms, teachers, sparse: None, sites: sites.to_vec(), reads }
+    }
+
+    /// The same training beside models that are learned from.
+    pub fn beside(self, teachers: &[NamedModel]) -> Self {
+        Self { teachers: teachers.to_vec(), ..self }
     }
 
     /// The same training, over which weights become zero.
@@ -81,7 +90,8 @@ impl Work for TrainWeights {
     fn describe(&self) -> String {
         let weights = numbers::things(self.sites.len(), "weight");
         let (data, length) = (&self.regimen.data.name, self.regimen.length.describe());
-        let from = if self.terms.needs_teacher() { ", from the input model" } else { "" };
+        let names: Vec<&str> = self.teachers.iter().map(|teacher| teacher.name.as_str()).collect();
+        let from = if names.is_empty() { String::new() } else { format!(", from {}", names.join(" and ")) };
         format!("{weights} on {data} for {length}{from}")
     }
 
@@ -89,6 +99,7 @@ impl Work for TrainWeights {
         json!({
             "train": self.regimen.arguments(),
             "terms": self.terms.arguments(),
+            "teachers": self.teachers.iter().map(said).collect::<Vec<_>>(),
             "flow": self.sparse.as_ref().map(Sparse::arguments),
             "sites": self.sites,
         })
@@ -99,7 +110,8 @@ impl Work for TrainWeights {
     }
 
     fn data(&self) -> Vec<Data> {
-        self.regimen.reads()
+        let teachers = self.teachers.iter().filter_map(NamedModel::files);
+        self.regimen.reads().into_iter().chain(teachers).collect()
     }
 
     /// The weights, and of those that are trained a gradient and two moments; the teacher's weights.
@@ -107,8 +119,12 @@ impl Work for TrainWeights {
         let elements = |id: &ParamId| graph.elements(&graph.params[*id]) as u64;
         let all: u64 = graph.weights().map(|(id, _)| elements(&id)).sum();
         let trained: u64 = trained_params(graph, &self.sites).iter().map(elements).sum();
-        let teacher = if self.terms.needs_teacher() { all } else { 0 };
-        4 * (all + teacher + 3 * trained)
+        let of_teacher = |teacher: &NamedModel| match &teacher.other {
+            Some(other) => other.graph.weights().map(|(_, param)| other.graph.elements(param) as u64).sum(),
+            None => all,
+        };
+        let teachers: u64 = self.teachers.iter().map(of_teacher).sum();
+        4 * (all + teachers + 3 * trained)
     }
 
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
@@ -124,15 +140,15 @@ impl Work for TrainWeights {
             let message = format!("`{}` has no sample to train on", self.regimen.data.name);
             return Err(Diagnostic::at(&codes::DATA_INVALID, self.regimen.data.span, message));
         }
-        let mut student = Student::new(at.version, &views(graph, &self.sites), self.regimen.optimizer.descent())?;
+        let mut student =
+            Student::new(at.version, &views(graph, &self.sites), self.regimen.optimizer.descent())?;
         if let Some(sparse) = &self.sparse {
             student.hold(&sparse.sites).map_err(Failure::told)?;
         }
-        let teacher = match self.terms.needs_teacher() {
-            true => Some(Teacher::new(at.input)?),
-            false => None,
-        };
-        let objective = Objective::new(&self.terms, &self.regimen, graph, teacher.as_ref());
+        let others: Vec<Option<Version>> = self.teachers.iter().map(opened).collect::<Result<_, _>>()?;
+        let versions = others.iter().map(|other| other.as_ref().unwrap_or(at.input));
+        let teachers: Vec<Teacher<'_>> = versions.map(Teacher::new).collect::<Result<_, _>>()?;
+        let objective = Objective::new(&self.terms, &self.regimen, graph, &teachers);
         let mut loop_ = Loop::new(self, at, &samples, student, objective)?;
         let training = loop_.run()?;
         let room = Room::new(at.room, specs)?;
@@ -154,6 +170,18 @@ impl Work for TrainWeights {
         let message = format!("`{first}` {rest}: the loss does not depend on it");
         vec![Diagnostic::new(&codes::NO_EFFECT, message)]
     }
+}
+
+/// A teacher as records tell it.
+fn said(teacher: &NamedModel) -> String {
+    teacher.files().map_or_else(|| "input".into(), |files| files.reader.describe())
+}
+
+/// A teacher's weights, where it is not the recipe's input model.
+fn opened(teacher: &NamedModel) -> Result<Option<Version>, Diagnostic> {
+    let Some(other) = &teacher.other else { return Ok(None) };
+    let checkpoint = Checkpoint::open(&other.path).map_err(|error| error.or_at(other.span))?;
+    Ok(Some(Version::open(other.graph.clone(), &Arc::new(checkpoint))))
 }
 
 /// Where states lie from which a stopped run goes on.
@@ -230,7 +258,10 @@ impl<'a> Loop<'a> {
                 self.look()?;
             }
             self.at.progress.step(self.done.step as u64, &format!("loss {loss:.4}"));
-            if self.at.lasting && self.done.step < self.steps && self.done.step.is_multiple_of(regimen.checkpoint) {
+            if self.at.lasting
+                && self.done.step < self.steps
+                && self.done.step.is_multiple_of(regimen.checkpoint)
+            {
                 self.student.save(&self.objective, &self.done, &state_dir(self.at))?;
             }
         }
@@ -262,7 +293,8 @@ impl<'a> Loop<'a> {
         let regimen = &self.work.regimen;
         let number = self.done.step;
         let chosen = self.order.of_step(number);
-        let batches = order::batches(chosen.iter().map(|&at| self.samples[at].clone()).collect(), regimen.batch)?;
+        let batches =
+            order::batches(chosen.iter().map(|&at| self.samples[at].clone()).collect(), regimen.batch)?;
         let all: usize = batches.iter().map(|batch| self.objective.weight(batch)).sum();
         let mut total = 0.0;
         let flowing = self.flowing();
@@ -280,7 +312,8 @@ impl<'a> Loop<'a> {
         if number == 0 {
             self.done.untouched = self.student.untouched();
         }
-        let factor = regimen.schedule.factor(number, self.steps, regimen.warmup.of(self.steps).min(self.steps));
+        let factor =
+            regimen.schedule.factor(number, self.steps, regimen.warmup.of(self.steps).min(self.steps));
         let pace = Pace { rate: regimen.optimizer.rate() * factor, step: number, clip: regimen.clip };
         if let Err(name) = self.student.advance(&mut self.objective, flowing.as_ref(), pace) {
             return Err(self.diverged(number, &format!("the gradient of `{name}`")));
@@ -316,7 +349,12 @@ impl<'a> Loop<'a> {
             self.done.best = Some((step, loss));
             self.student.keep_best();
         }
-        let since = self.done.held_out.iter().rev().take_while(|point| Some(point.step) != self.done.best.map(|it| it.0));
+        let since = self
+            .done
+            .held_out
+            .iter()
+            .rev()
+            .take_while(|point| Some(point.step) != self.done.best.map(|it| it.0));
         self.done.stopped = since.count() >= held.patience;
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use serde_json::json;
 
 use super::student::{Student, Trained};
@@ -14,9 +14,8 @@ use crate::graph::{Graph, Op, OpId};
 use crate::observe::gradients::no_logits;
 use crate::observe::outputs::classes_of;
 use crate::pass::{Data, Regimen, Told, is_causal};
-use crate::runtime::op::{Host, Related, cross_entropy, divergence, relation, tensor};
+use crate::runtime::op::{Host, Related, cross_entropy, divergence, linear, relation, tensor};
 use crate::runtime::{Batch, Failure, Value, Watch};
-use crate::tensor::descent::Descent;
 use crate::tensor::random::Stream;
 
 choice! {
@@ -113,77 +112,52 @@ pub struct Objective<'a> {
     terms: &'a Terms,
     data: &'a Data,
     causal: bool,
-    teacher: Option<&'a Teacher<'a>>,
+    /// What of the model is looked at.
+    looks: Looks,
+    sides: Vec<Side<'a>>,
+}
+
+/// A teacher beside the model.
+struct Side<'a> {
+    teacher: &'a Teacher<'a>,
     pairs: Vec<Pair>,
-    /// What is looked at in both.
-    looks: [Looks; 2],
+    /// What of it is looked at.
+    looks: Looks,
     /// For each pair of layers of different widths a map from the student's states to the teacher's. They are trained with it, and
     /// forgotten.
     maps: BTreeMap<usize, Trained>,
-    descent: Descent,
-    seed: u64,
 }
 
 impl<'a> Objective<'a> {
-    pub fn new(
-        terms: &'a Terms,
-        regimen: &'a Regimen,
-        graph: &Graph,
-        teacher: Option<&'a Teacher<'a>>,
-    ) -> Self {
-        let inside = terms.inside() > 0.0;
-        let of_teacher = teacher.filter(|_| inside).map(Teacher::graph);
-        let depth = of_teacher.map_or(0, |graph| graph.blocks.len());
-        let pairs = pairs(graph.blocks.len(), depth, terms.layers);
-        let (students, teachers): (Vec<usize>, Vec<usize>) =
-            pairs.iter().map(|pair| (pair.student, pair.teacher)).unzip();
+    pub fn new(terms: &'a Terms, regimen: &'a Regimen, graph: &Graph, teachers: &'a [Teacher<'a>]) -> Self {
         let relates = terms.attention + terms.relations > 0.0;
-        let ours = Looks::new(graph, &students, relates);
-        let theirs = of_teacher.map_or_else(Looks::default, |graph| Looks::new(graph, &teachers, relates));
-        let mut made = Self {
-            terms,
-            data: &regimen.data,
-            causal: is_causal(graph),
-            teacher,
-            pairs,
-            looks: [ours, theirs],
-            maps: BTreeMap::new(),
-            descent: regimen.optimizer.descent(),
-            seed: regimen.seed,
+        let side = |(number, teacher): (usize, &'a Teacher<'a>)| {
+            let depth = if terms.inside() > 0.0 { teacher.graph().blocks.len() } else { 0 };
+            let pairs = pairs(graph.blocks.len(), depth, terms.layers);
+            let blocks: Vec<usize> = pairs.iter().map(|pair| pair.teacher).collect();
+            let looks = Looks::new(teacher.graph(), &blocks, relates);
+            let maps = match terms.hidden > 0.0 {
+                true => maps(graph, teacher.graph(), &pairs, regimen, number),
+                false => BTreeMap::new(),
+            };
+            Side { teacher, pairs, looks, maps }
         };
-        if let Some(of_teacher) = of_teacher.filter(|_| terms.hidden > 0.0) {
-            made.make_maps(graph, of_teacher);
-        }
-        made
+        let sides: Vec<Side<'a>> = teachers.iter().enumerate().map(side).collect();
+        let mut blocks: Vec<usize> =
+            sides.iter().flat_map(|side| side.pairs.iter().map(|pair| pair.student)).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        let looks = Looks::new(graph, &blocks, relates);
+        Self { terms, data: &regimen.data, causal: is_causal(graph), looks, sides }
     }
 
-    /// Maps for layers whose widths differ, from numbers that the seed chooses, of variance `1 / width`.
-    fn make_maps(&mut self, student: &Graph, teacher: &Graph) {
-        let width = |graph: &Graph, block: usize| {
-            let output = graph.blocks[block].output;
-            graph.ops[output].value.last().map_or(0, |dim| graph.dim_extent(dim))
-        };
-        for pair in &self.pairs {
-            let (ours, theirs) = (width(student, pair.student), width(teacher, pair.teacher));
-            if ours == theirs {
-                continue;
-            }
-            let name = format!("map of layer {}", pair.student);
-            let stream = Stream::new(self.seed, &name);
-            let scale = 1.0 / (ours as f64).sqrt();
-            let values = (0..ours * theirs).map(|at| (stream.normal(at as u64) * scale) as f32).collect();
-            let map = tensor(values, (theirs, ours)).and_then(|map| candle_core::Var::from_tensor(&map));
-            let map = map.expect("as many numbers as the shape has").into_inner();
-            self.maps.insert(pair.student, Trained::free(map, name, true, &self.descent));
-        }
-    }
-
+    /// Variables that are no weights of the model.
     pub fn maps(&self) -> impl Iterator<Item = &Trained> {
-        self.maps.values()
+        self.sides.iter().flat_map(|side| side.maps.values())
     }
 
     pub fn maps_mut(&mut self) -> impl Iterator<Item = &mut Trained> {
-        self.maps.values_mut()
+        self.sides.iter_mut().flat_map(|side| side.maps.values_mut())
     }
 
     /// What a batch counts beside others of its step: samples, and tokens of a language model.
@@ -196,43 +170,49 @@ impl<'a> Objective<'a> {
     /// # Errors
     /// Where the model gives no logits, or samples have no labels.
     pub fn loss(&self, student: &Student<'_>, batch: &Batch) -> Result<Tensor, Failure> {
-        let mut ours = Seen::of(&self.looks[0]);
+        let mut ours = Seen::of(&self.looks);
         student.answer(batch, &mut ours)?;
-        let mut theirs = Seen::of(&self.looks[1]);
-        if let Some(teacher) = self.teacher {
-            teacher.answer(batch, &mut theirs)?;
-        }
-        let mut sum: Option<Tensor> = None;
-        let mut add = |factor: f64, term: Tensor| -> Result<(), Failure> {
-            let term = (term * factor)?;
-            sum = Some(match sum.take() {
-                Some(sum) => (sum + term)?,
-                None => term,
-            });
-            Ok(())
-        };
+        let mut sum = Sum(None);
         if self.terms.labels > 0.0 {
-            add(self.terms.labels, self.of_labels(batch, &ours)?)?;
+            sum.add(self.terms.labels, self.of_labels(batch, &ours)?)?;
         }
+        for side in &self.sides {
+            self.beside(side, batch, &ours, 1.0 / self.sides.len() as f64, &mut sum)?;
+        }
+        Ok(sum.0.expect("a loss has a term"))
+    }
+
+    /// Adds a teacher's terms.
+    fn beside(
+        &self,
+        side: &Side<'_>,
+        batch: &Batch,
+        ours: &Seen<'_>,
+        share: f64,
+        sum: &mut Sum,
+    ) -> Result<(), Failure> {
+        let mut theirs = Seen::of(&side.looks);
+        side.teacher.answer(batch, &mut theirs)?;
         if self.terms.logits > 0.0 {
-            add(self.terms.logits, self.of_logits(&ours, &theirs)?)?;
+            sum.add(self.terms.logits * share, self.of_logits(ours, &theirs)?)?;
         }
-        let share = 1.0 / self.pairs.len().max(1) as f64;
-        for pair in &self.pairs {
+        let share = share / side.pairs.len().max(1) as f64;
+        for pair in &side.pairs {
             if self.terms.hidden > 0.0 {
-                add(self.terms.hidden * share, self.of_hidden(pair, &ours, &theirs)?)?;
+                let map = side.maps.get(&pair.student);
+                sum.add(self.terms.hidden * share, of_hidden(pair, map, ours, &theirs)?)?;
             }
             if self.terms.attention > 0.0 {
-                add(self.terms.attention * share, self.related(pair, &ours, &theirs, [0, 1])?)?;
+                sum.add(self.terms.attention * share, self.related(pair, ours, &theirs, [0, 1])?)?;
             }
             if self.terms.relations > 0.0 {
                 for part in 0..3 {
-                    let related = self.related(pair, &ours, &theirs, [part, part])?;
-                    add(self.terms.relations * share / 3.0, related)?;
+                    let related = self.related(pair, ours, &theirs, [part, part])?;
+                    sum.add(self.terms.relations * share / 3.0, related)?;
                 }
             }
         }
-        Ok(sum.expect("a loss has a term"))
+        Ok(())
     }
 
     fn of_labels(&self, batch: &Batch, ours: &Seen<'_>) -> Result<Tensor, Failure> {
@@ -250,15 +230,6 @@ impl<'a> Objective<'a> {
         let temperature = self.terms.temperature;
         let losses = divergence(&ours.tensor, host(&theirs.tensor)?, temperature)?;
         Ok((losses.mean_all()? * (temperature * temperature))?)
-    }
-
-    fn of_hidden(&self, pair: &Pair, ours: &Seen<'_>, theirs: &Seen<'_>) -> Result<Tensor, Failure> {
-        let (ours, theirs) = (&ours.blocks[&pair.student].tensor, &theirs.blocks[&pair.teacher].tensor);
-        let ours = match self.maps.get(&pair.student) {
-            Some(map) => crate::runtime::op::linear(ours, &map.tensor, None)?,
-            None => ours.clone(),
-        };
-        Ok((ours - theirs)?.sqr()?.mean_all()?)
     }
 
     fn related(
@@ -281,6 +252,62 @@ impl<'a> Objective<'a> {
         let losses = relation(&left.tensor, &right.tensor, of_teacher, &sequences, heads, self.causal)?;
         Ok(losses.mean_all()?)
     }
+}
+
+/// A sum of terms, each times a factor.
+struct Sum(Option<Tensor>);
+
+impl Sum {
+    fn add(&mut self, factor: f64, term: Tensor) -> Result<(), Failure> {
+        let term = (term * factor)?;
+        self.0 = Some(match self.0.take() {
+            Some(sum) => (sum + term)?,
+            None => term,
+        });
+        Ok(())
+    }
+}
+
+fn of_hidden(
+    pair: &Pair,
+    map: Option<&Trained>,
+    ours: &Seen<'_>,
+    theirs: &Seen<'_>,
+) -> Result<Tensor, Failure> {
+    let (ours, theirs) = (&ours.blocks[&pair.student].tensor, &theirs.blocks[&pair.teacher].tensor);
+    let ours = match map {
+        Some(map) => linear(ours, &map.tensor, None)?,
+        None => ours.clone(),
+    };
+    Ok((ours - theirs)?.sqr()?.mean_all()?)
+}
+
+/// Maps for layers whose widths differ, from numbers that the seed chooses, of variance `1 / width`.
+fn maps(
+    student: &Graph,
+    teacher: &Graph,
+    pairs: &[Pair],
+    regimen: &Regimen,
+    number: usize,
+) -> BTreeMap<usize, Trained> {
+    let width = |graph: &Graph, block: usize| {
+        let output = graph.blocks[block].output;
+        graph.ops[output].value.last().map_or(0, |dim| graph.dim_extent(dim))
+    };
+    let map = |pair: &Pair| {
+        let (ours, theirs) = (width(student, pair.student), width(teacher, pair.teacher));
+        if ours == theirs {
+            return None;
+        }
+        let name = format!("map of layer {} to teacher {number}", pair.student);
+        let stream = Stream::new(regimen.seed, &name);
+        let scale = 1.0 / (ours as f64).sqrt();
+        let values = (0..ours * theirs).map(|at| (stream.normal(at as u64) * scale) as f32).collect();
+        let map = tensor(values, (theirs, ours)).and_then(|map| Var::from_tensor(&map));
+        let map = map.expect("as many numbers as the shape has").into_inner();
+        Some((pair.student, Trained::free(map, name, true, &regimen.optimizer.descent())))
+    };
+    pairs.iter().filter_map(map).collect()
 }
 
 /// Relation heads: the most, up to 16, that both widths are multiples of.

@@ -113,7 +113,12 @@ impl<'a> Student<'a> {
     ///
     /// # Errors
     /// Where an operation's backward fails, which is an error of ours.
-    pub fn follow(&mut self, loss: &Tensor, share: f64, objective: &mut Objective<'_>) -> Result<(), Failure> {
+    pub fn follow(
+        &mut self,
+        loss: &Tensor,
+        share: f64,
+        objective: &mut Objective<'_>,
+    ) -> Result<(), Failure> {
         let found = loss.backward()?;
         self.trained.iter_mut().chain(objective.maps_mut()).try_for_each(|it| it.follow(&found, share as f32))
     }

@@ -49,7 +49,9 @@ impl Relation {
         let fits = dims[0] == dims[1]
             && dims[0].is_multiple_of(self.heads)
             && self.teacher.width.is_multiple_of(self.heads)
-            && [&self.teacher.left, &self.teacher.right].iter().all(|it| it.len() == rows * self.teacher.width);
+            && [&self.teacher.left, &self.teacher.right]
+                .iter()
+                .all(|it| it.len() == rows * self.teacher.width);
         match fits {
             true => Ok(dims[0]),
             false => Err(candle_core::Error::Msg("relations are of the same rows and of whole heads".into())),
@@ -75,7 +77,14 @@ impl Relation {
         parts.par_iter().map(of_part).collect()
     }
 
-    fn shares(&self, left: &[f32], right: &[f32], width: usize, range: &Range<usize>, head: usize) -> Vec<f64> {
+    fn shares(
+        &self,
+        left: &[f32],
+        right: &[f32],
+        width: usize,
+        range: &Range<usize>,
+        head: usize,
+    ) -> Vec<f64> {
         let (size, count) = (width / self.heads, range.len());
         let scale = 1.0 / (size as f64).sqrt();
         let mut shares = vec![0.0; count * count];
@@ -117,7 +126,9 @@ impl CustomOp2 for Relation {
         let found = self.each(left, right, width, |range, _, theirs, ours| {
             let of_row = |(theirs, ours): (&[f64], &[f64])| -> f64 {
                 // Where the teacher sees nothing there is nothing to be said; below what f64 holds the student counts as that.
-                let part = |(p, q): (&f64, &f64)| if *p > 0.0 { p * (p / q.max(f64::MIN_POSITIVE)).ln() } else { 0.0 };
+                let part = |(p, q): (&f64, &f64)| {
+                    if *p > 0.0 { p * (p / q.max(f64::MIN_POSITIVE)).ln() } else { 0.0 }
+                };
                 theirs.iter().zip(ours).map(part).sum()
             };
             let count = range.len().max(1);

@@ -232,7 +232,9 @@ fn divergence_from_a_teacher_is_that_of_the_card() {
     let alike = divergence(&logits, Arc::new(logits.flatten_all().unwrap().to_vec1().unwrap()), 2.0).unwrap();
     let gradient = alike.sum_all().unwrap().backward().unwrap();
     let gradient = gradient.get(&logits).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert!(alike.to_vec1::<f32>().unwrap().iter().all(|it| *it == 0.0) && gradient.iter().all(|it| *it == 0.0));
+    assert!(
+        alike.to_vec1::<f32>().unwrap().iter().all(|it| *it == 0.0) && gradient.iter().all(|it| *it == 0.0)
+    );
 }
 
 fn related(rows: usize, width: usize, seed: u32) -> Related {
