@@ -177,6 +177,8 @@ pub struct Training {
     /// The data set's name in the recipe, and its samples.
     pub on: String,
     pub samples: usize,
+    /// Numbers that were trained; those of adapters, where there are such.
+    pub weights: usize,
     /// All that it was done with, defaults among it.
     pub arguments: serde_json::Value,
     /// Steps that were taken, and how many it might have been: samples held out can end it.
@@ -190,6 +192,9 @@ pub struct Training {
     /// The step whose weights were kept, where samples were held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<usize>,
+    /// Where only some tensors had gradients: the share of the backward work of all that those chosen last took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backward: Option<f64>,
     /// Tensors that the loss does not depend on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untouched: Vec<String>,

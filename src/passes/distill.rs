@@ -4,9 +4,9 @@
 //! distill weights from input on train for 2 epochs
 //! ```
 
-use super::trained::{has_logits, lowering};
+use super::trained::{Parts, has_logits, lowering};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::observe::{Layers, Terms};
+use crate::observe::{Adapter, Layers, Terms};
 use crate::pass::{Data, Factor, Length, Lowering, Pass, Positive, StepScope, Teachers};
 use crate::syntax::ast::ClauseKind;
 use crate::training_options;
@@ -56,6 +56,8 @@ training_options! {
         relations: Factor = "0",
         /// The layers that `hidden`, `attention` and `relations` compare.
         layers: Layers = "all",
+        /// What is trained in the place of whole matrices, to be merged into them.
+        adapter: Option<Adapter>,
     }
 }
 
@@ -81,6 +83,12 @@ impl Pass for Distill {
             let error = step.at(ClauseKind::With, &codes::NO_LOSS, message);
             return Err(error.help("`tune` trains on labels alone"));
         }
-        lowering(step, self.regimen(self.data.clone(), self.length), terms, &self.teachers.0)
+        lowering(
+            step,
+            self.regimen(self.data.clone(), self.length),
+            terms,
+            &self.teachers.0,
+            Parts { adapter: self.adapter.as_ref(), spending: None },
+        )
     }
 }

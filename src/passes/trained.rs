@@ -6,13 +6,22 @@ use serde_json::json;
 
 use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, codes, numbers};
-use crate::graph::{Graph, Op, OpId};
-use crate::observe::{Sparse, Terms, TrainWeights, trained_params};
+use crate::graph::{Graph, Op, OpId, Weight};
+use crate::observe::{Adapter, Sparse, Spending, Terms, TrainWeights, trained_params};
 use crate::pass::{
     Data, Finding, Findings, Lowering, NamedModel, Regimen, Rewrite, Stage, StepScope, is_causal,
 };
 use crate::syntax::ast::ClauseKind;
 use crate::weights::{Expr, Version};
+
+/// What of the selected tensors is trained, where it is not all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parts<'a> {
+    /// An update of each matrix in its place.
+    pub adapter: Option<&'a Adapter>,
+    /// Those that are worth most under a budget.
+    pub spending: Option<Spending>,
+}
 
 /// The lowering of a step that trains.
 ///
@@ -23,10 +32,25 @@ pub fn lowering(
     regimen: Regimen,
     terms: Terms,
     teachers: &[NamedModel],
+    parts: Parts<'_>,
 ) -> Result<Lowering, Diagnostic> {
+    let Parts { adapter, spending } = parts;
+    if adapter.is_some() && spending.is_some() {
+        let message = "adapters are small already: there is nothing to choose among";
+        let error = step.at(ClauseKind::With, &codes::CONFLICTING_CLAUSES, message);
+        return Err(error.help("leave `adapter` or `spend` out"));
+    }
     // As in `cast`: without a place every tensor is meant, norms and embeddings too; with one the matrices and their biases.
-    let sites = if step.is_everywhere() { all_sites(step.graph) } else { step.sites() };
-    let stage = stage(step, regimen, terms, teachers, None, sites)?;
+    let sites = match adapter {
+        None if step.is_everywhere() => all_sites(step.graph),
+        _ => step.sites(),
+    };
+    if adapter.is_some() {
+        refuse_factored(step, &sites)?;
+    }
+    let work =
+        work(step, regimen, terms, teachers, &sites)?.with_adapter(adapter.cloned()).spending(spending);
+    let stage = Stage { work: vec![Arc::new(work)], rewrite: Arc::new(ReplaceTrained { sites }) };
     Ok(Lowering { stages: vec![stage], ..Lowering::default() })
 }
 
@@ -35,17 +59,18 @@ pub fn lowering(
 /// # Errors
 /// Where these samples have no labels, or the model predicts nothing.
 pub fn spread(step: &StepScope<'_>, regimen: Regimen, sparse: Sparse) -> Result<Stage, Diagnostic> {
-    stage(step, regimen, Terms::of_labels(0.0), &[], Some(sparse), all_sites(step.graph))
+    let sites = all_sites(step.graph);
+    let work = work(step, regimen, Terms::of_labels(0.0), &[], &sites)?.towards(sparse);
+    Ok(Stage { work: vec![Arc::new(work)], rewrite: Arc::new(ReplaceTrained { sites }) })
 }
 
-fn stage(
+fn work(
     step: &StepScope<'_>,
     regimen: Regimen,
     terms: Terms,
     teachers: &[NamedModel],
-    sparse: Option<Sparse>,
-    sites: Vec<String>,
-) -> Result<Stage, Diagnostic> {
+    sites: &[String],
+) -> Result<TrainWeights, Diagnostic> {
     refuse(step, &regimen.data, &terms)?;
     if let Some(held) = &regimen.held_out {
         refuse(step, &held.data, &terms)?;
@@ -53,12 +78,20 @@ fn stage(
     for teacher in teachers {
         refuse_teacher(step, &terms, teacher)?;
     }
-    let work = TrainWeights::new(step.graph, regimen, terms, &sites).beside(teachers);
-    let work = match sparse {
-        Some(sparse) => work.towards(sparse),
-        None => work,
+    Ok(TrainWeights::new(step.graph, regimen, terms, sites).beside(teachers))
+}
+
+/// An update of two factors is no update of one matrix.
+fn refuse_factored(step: &StepScope<'_>, sites: &[String]) -> Result<(), Diagnostic> {
+    let places = step.graph.places();
+    let is_factored = |path: &&String| {
+        let site = places.site(path).expect("targets are resolved in this graph");
+        matches!(step.graph.sites[site].weight, Weight::Factored { .. })
     };
-    Ok(Stage { work: vec![Arc::new(work)], rewrite: Arc::new(ReplaceTrained { sites }) })
+    let Some(path) = sites.iter().find(is_factored) else { return Ok(()) };
+    let message = format!("`{path}` is two factors, and an adapter is of one matrix");
+    let error = step.at(ClauseKind::With, &codes::FACTORED, message);
+    Err(error.help("train the factors themselves: leave `adapter` out"))
 }
 
 /// Whether a model gives logits.

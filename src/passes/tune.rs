@@ -4,10 +4,10 @@
 //! tune weights on train for 2 epochs with { optimizer: adamw(3e-4) }
 //! ```
 
-use super::trained::lowering;
+use super::trained::{Parts, lowering};
 use crate::diagnostic::Diagnostic;
-use crate::observe::Terms;
-use crate::pass::{Data, Length, Lowering, Pass, Ratio, StepScope};
+use crate::observe::{Adapter, Spending, Terms};
+use crate::pass::{Count, Data, Length, Lowering, Pass, Ratio, StepScope};
 use crate::training_options;
 
 training_options! {
@@ -25,6 +25,7 @@ training_options! {
         /// data train = text("train.jsonl", label: "label")
         /// prune heads, neurons of layers[*] by magnitude to 50% flops
         /// tune weights on train for 2 epochs with { optimizer: adamw(3e-4), schedule: cosine, warmup: 10% }
+        /// tune weights of layers[*].attention on train for 500 steps with { adapter: lowrank(8) }
         /// ```
         Tune = "tune" ["weights"]
         {
@@ -37,12 +38,21 @@ training_options! {
     with {
         /// The probability that is not of the label, but of all classes alike.
         smoothing: Ratio = "0%",
+        /// What is trained in the place of whole matrices, to be merged into them; norms, biases and embeddings stay then.
+        adapter: Option<Adapter>,
+        /// The share of the FLOPs of training every tensor that may be spent: those whose gradients are worth most are trained
+        /// (GreenTrainer, arXiv:2309.13192).
+        spend: Option<Ratio>,
+        /// Epochs between choices of what is trained under `spend`.
+        choose_every: Count = "2",
     }
 }
 
 impl Pass for Tune {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
         let regimen = self.regimen(self.data.clone(), self.length);
-        lowering(step, regimen, Terms::of_labels(self.smoothing.0), &[])
+        let spending = self.spend.map(|Ratio(share)| Spending { share, epochs: self.choose_every.0 });
+        let parts = Parts { adapter: self.adapter.as_ref(), spending };
+        lowering(step, regimen, Terms::of_labels(self.smoothing.0), &[], parts)
     }
 }

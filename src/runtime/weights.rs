@@ -98,6 +98,23 @@ impl Loaded {
         Ok((loaded, keys.into_iter().zip(tensors).collect()))
     }
 
+    /// The same, where some variables are constants: nothing is passed back for their sake. They share what they hold.
+    pub fn with_constants(&self, constant: impl Fn(&Tensor) -> bool) -> Self {
+        let of = |tensor: &Tensor| if constant(tensor) { tensor.detach() } else { tensor.clone() };
+        let site = |(&id, weights): (&SiteId, &SiteWeights)| {
+            let matrix = match &weights.matrix {
+                Matrix::Dense(matrix) => Matrix::Dense(of(matrix)),
+                Matrix::Factored { left, right, rest } => {
+                    let rest =
+                        rest.as_ref().map(|rest| Rest { matrix: of(&rest.matrix), rows: rest.rows.clone() });
+                    Matrix::Factored { left: of(left), right: of(right), rest }
+                }
+            };
+            (id, SiteWeights { matrix, bias: weights.bias.as_ref().map(of) })
+        };
+        Self { sites: self.sites.iter().map(site).collect() }
+    }
+
     /// The weights of a site.
     ///
     /// # Panics

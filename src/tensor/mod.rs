@@ -1,6 +1,7 @@
 //! Numbers without models: element types, masks, ranks, decompositions.
 
 pub mod assignment;
+pub mod backward;
 pub mod block;
 pub mod convert;
 pub mod cut;

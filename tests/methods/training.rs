@@ -227,6 +227,70 @@ fn zeros_stay_until_they_are_freed() {
     assert!(after.zeros(path) < count / 100, "{} zeros are left", after.zeros(path));
 }
 
+/// Updates of one layer's matrices, which have no biases: all single weights together are the matrix.
+#[test]
+fn an_adapter_of_all_weights_is_training_of_the_matrix() {
+    let subject = open("llama-sotu");
+    let with = "optimizer: sgd(0.05), batch: 8, clip: 0, warmup: 0";
+    let step =
+        |more: &str| format!("tune weights of layers[1].mlp on calib for 3 steps with {{ {with}{more} }}");
+    let whole = subject.run(&step(""));
+    let adapted = subject.run(&step(", adapter: sparse(10000000)"));
+    for (found, expected) in losses(&adapted).iter().zip(losses(&whole)) {
+        assert!((found - expected).abs() < 1e-6 * expected, "{found} is not {expected}");
+    }
+    let (found, expected) = (adapted.matrix("layers[1].mlp.up"), whole.matrix("layers[1].mlp.up"));
+    // Stored in bf16: where f32 rounds otherwise the next number of three digits is as good.
+    let apart = found.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 0.01 * b.abs()).count();
+    assert!(apart * 1000 < found.len(), "{apart} of {}", found.len());
+}
+
+#[test]
+fn adapters_begin_at_nothing_and_move_no_zero() {
+    let subject = open("vit-fashion");
+    let sparse = "sparsify weights of layers[*].mlp by magnitude to 2:4";
+    let before = subject.run(sparse);
+    let dense_loss = subject.loss(&before.version);
+    for adapter in ["lowrank(4)", "sparse(16)", "dsee(rank: 4, count: 16)"] {
+        let step = format!(
+            "{sparse}
+             tune weights of layers[*].mlp on calib for 3 steps with {{ batch: 32, optimizer: adamw(1e-2), adapter: {adapter} }}"
+        );
+        let outcome = subject.run(&step);
+        let found = losses(&outcome);
+        assert!((found[0] - dense_loss).abs() < 1e-5, "{adapter}: {found:?}, before {dense_loss}");
+        assert!(found[2] < found[0], "{adapter}: {found:?}");
+        let path = "layers[1].mlp.up";
+        assert_eq!(outcome.zeros(path), before.zeros(path), "{adapter}");
+        let (now, then) = (outcome.matrix(path), before.matrix(path));
+        let moved = now.iter().zip(&then).filter(|(a, b)| a != b).count();
+        match adapter.starts_with("sparse") {
+            true => assert!((1..=16).contains(&moved), "{moved} weights moved"),
+            false => assert!(moved > 16),
+        }
+        // What is not named stays.
+        assert_eq!(outcome.tensor("classifier.weight"), before.tensor("classifier.weight"));
+    }
+}
+
+/// Two teachers that are the same one teach what one does.
+#[test]
+fn several_teachers_are_averaged() {
+    let subject = open("vit-fashion");
+    let other = subject.model.checkpoint.dir.display().to_string();
+    let step = |from: &str| {
+        format!(
+            "model other = {other:?}
+             sparsify weights of layers[*].mlp by magnitude to 2:4
+             distill weights from {from} on calib for 2 steps with {{ hidden: 1, batch: 32, optimizer: sgd(0.01) }}"
+        )
+    };
+    let one = losses(&subject.run(&step("other")));
+    for (found, expected) in losses(&subject.run(&step("[input, other]"))).iter().zip(&one) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+}
+
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let subject = open("llama-sotu");
@@ -252,6 +316,11 @@ fn what_cannot_be_compared_is_refused() {
         "conflicting-clauses"
     );
     assert_eq!(code(&format!("{sparsify} to 2:4 with {{ flow: sr_ste }}")), "missing-clause");
+    let factored = "factorize weights of layers[*].mlp by svd to rank(8)";
+    let adapted = "tune weights of layers[*].mlp on calib for 1 steps with { adapter: lowrank(2) }";
+    assert_eq!(code(&format!("{factored}\n{adapted}")), "factored");
+    assert_eq!(code("distill weights from [input, input] on calib for 1 steps"), "out-of-range");
+    assert_eq!(code("model other\ndistill weights from other on calib for 1 steps"), "model-statement");
     assert_eq!(code("prune vocab[0..10]\ndistill weights from input on calib for 1 epochs"), "no-loss");
 }
 

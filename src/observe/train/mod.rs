@@ -3,9 +3,11 @@
 //! One loop for every verb that trains. The same bytes come out for any number of threads, and of a run that was stopped and went
 //! on: the order of samples follows from the seed and the number of the step, and every sum is taken in one order.
 
+mod adapter;
 mod flow;
 mod objective;
 mod order;
+mod select;
 mod state;
 mod student;
 mod teacher;
@@ -18,13 +20,16 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::json;
 
+pub use adapter::Adapter;
 use flow::Flowing;
 pub use flow::{Flow, Sparse};
 use objective::Objective;
 pub use objective::{Layers, Terms};
 use order::Order;
+use select::Costs;
+pub use select::Spending;
 use state::Saved;
-use student::{Pace, Student};
+use student::{Pace, Student, Trained};
 use teacher::Teacher;
 
 use super::room::Room;
@@ -32,7 +37,9 @@ use crate::checkpoint::{Checkpoint, TensorSpec};
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, ParamId, View};
 use crate::pass::elements::everything;
-use crate::pass::{Context, Data, Finding, NamedModel, Point, Regimen, Sample, Training, Work, WorkKind};
+use crate::pass::{
+    Context, Data, Finding, NamedModel, Point, Regimen, Sample, Told, Training, Work, WorkKind,
+};
 use crate::runtime::{Batch, Failure};
 use crate::weights::Version;
 
@@ -46,6 +53,10 @@ pub struct TrainWeights {
     terms: Terms,
     /// What is learned from.
     teachers: Vec<NamedModel>,
+    /// What is trained in the place of whole matrices.
+    adapter: Option<Adapter>,
+    /// The share of a whole training's FLOPs that may be spent.
+    spending: Option<Spending>,
     /// What becomes zero on the way.
     sparse: Option<Sparse>,
     /// Paths of the operations whose weights are trained.
@@ -56,7 +67,18 @@ pub struct TrainWeights {
 impl TrainWeights {
     pub fn new(graph: &Graph, regimen: Regimen, terms: Terms, sites: &[String]) -> Self {
         let (teachers, reads) = (Vec::new(), everything(graph));
-        Self { regimen, terms, teachers, sparse: None, sites: sites.to_vec(), reads }
+        let sites = sites.to_vec();
+        Self { regimen, terms, teachers, adapter: None, spending: None, sparse: None, sites, reads }
+    }
+
+    /// The same training of what is worth most under a budget of FLOPs.
+    pub fn spending(self, spending: Option<Spending>) -> Self {
+        Self { spending, ..self }
+    }
+
+    /// The same training of updates beside the matrices.
+    pub fn with_adapter(self, adapter: Option<Adapter>) -> Self {
+        Self { adapter, ..self }
     }
 
     /// The same training beside models that are learned from.
@@ -100,6 +122,8 @@ impl Work for TrainWeights {
             "train": self.regimen.arguments(),
             "terms": self.terms.arguments(),
             "teachers": self.teachers.iter().map(said).collect::<Vec<_>>(),
+            "adapter": self.adapter.as_ref().map(Told::told),
+            "spending": self.spending.as_ref().map(Told::told),
             "flow": self.sparse.as_ref().map(Sparse::arguments),
             "sites": self.sites,
         })
@@ -140,8 +164,15 @@ impl Work for TrainWeights {
             let message = format!("`{}` has no sample to train on", self.regimen.data.name);
             return Err(Diagnostic::at(&codes::DATA_INVALID, self.regimen.data.span, message));
         }
-        let mut student =
-            Student::new(at.version, &views(graph, &self.sites), self.regimen.optimizer.descent())?;
+        let descent = self.regimen.optimizer.descent();
+        let mut student = match &self.adapter {
+            None => Student::new(at.version, &views(graph, &self.sites), descent)?,
+            Some(adapter) => {
+                let mut student = Student::new(at.version, &BTreeSet::new(), descent)?;
+                student.adapt(&self.sites, adapter, self.regimen.seed).map_err(Failure::told)?;
+                student
+            }
+        };
         if let Some(sparse) = &self.sparse {
             student.hold(&sparse.sites).map_err(Failure::told)?;
         }
@@ -152,7 +183,7 @@ impl Work for TrainWeights {
         let mut loop_ = Loop::new(self, at, &samples, student, objective)?;
         let training = loop_.run()?;
         let room = Room::new(at.room, specs)?;
-        loop_.student.write(at.version, &room)?;
+        loop_.student.write(at.version, &params, &room)?;
         let Finding::Tensors { dir, .. } = room.finish(BTreeMap::new())? else {
             unreachable!("a room is finished as tensors")
         };
@@ -215,6 +246,9 @@ struct Progressed {
     best: Option<(usize, f64)>,
     stopped: bool,
     untouched: Vec<String>,
+    /// Which variables have gradients, and the share of the backward work that they take, where that is chosen.
+    active: Vec<bool>,
+    backward: f64,
 }
 
 impl<'a> Loop<'a> {
@@ -236,6 +270,9 @@ impl<'a> Loop<'a> {
         let mut made = Self { work, at, samples, order, student, objective, held_out, steps, done };
         if let Some(saved) = made.saved_before() {
             made.done = made.student.restore(&mut made.objective, saved)?;
+            if !made.done.active.is_empty() {
+                made.student.activate(made.done.active.clone()).map_err(Failure::told)?;
+            }
         }
         Ok(made)
     }
@@ -273,6 +310,7 @@ impl<'a> Loop<'a> {
         Ok(Training {
             on: regimen.data.name.clone(),
             samples: self.samples.len(),
+            weights: self.student.size(),
             arguments: self.work.arguments(),
             steps: self.done.step,
             planned: self.steps,
@@ -280,6 +318,7 @@ impl<'a> Loop<'a> {
             held_out: self.done.held_out.clone(),
             kept: self.done.best.map(|(step, _)| step),
             untouched: self.done.untouched.clone(),
+            backward: self.work.spending.map(|_| self.done.backward),
         })
     }
 
@@ -298,6 +337,19 @@ impl<'a> Loop<'a> {
         let all: usize = batches.iter().map(|batch| self.objective.weight(batch)).sum();
         let mut total = 0.0;
         let flowing = self.flowing();
+        let factor =
+            regimen.schedule.factor(number, self.steps, regimen.warmup.of(self.steps).min(self.steps));
+        let pace = Pace { rate: regimen.optimizer.rate() * factor, step: number, clip: regimen.clip };
+        if let Some(spending) = self.work.spending
+            && number.is_multiple_of(self.order.steps_in_epoch() * spending.epochs)
+        {
+            let views: Vec<Option<&View>> = self.student.trained.iter().map(Trained::view).collect();
+            let costs = Costs::new(&self.at.version.graph, &views);
+            let chosen =
+                select::select(&mut self.student, &mut self.objective, &costs, spending, &batches[0], pace);
+            self.done.backward = chosen.map_err(Failure::told)?;
+            self.done.active = self.student.trained.iter().map(|one| one.active).collect();
+        }
         self.student.begin(&mut self.objective, flowing.as_ref(), number);
         for batch in &batches {
             let share = self.objective.weight(batch) as f64 / all.max(1) as f64;
@@ -309,12 +361,9 @@ impl<'a> Loop<'a> {
             total += share * value;
             self.student.follow(&loss, share, &mut self.objective).map_err(Failure::told)?;
         }
-        if number == 0 {
+        if number == 0 && self.work.spending.is_none() {
             self.done.untouched = self.student.untouched();
         }
-        let factor =
-            regimen.schedule.factor(number, self.steps, regimen.warmup.of(self.steps).min(self.steps));
-        let pace = Pace { rate: regimen.optimizer.rate() * factor, step: number, clip: regimen.clip };
         if let Err(name) = self.student.advance(&mut self.objective, flowing.as_ref(), pace) {
             return Err(self.diverged(number, &format!("the gradient of `{name}`")));
         }

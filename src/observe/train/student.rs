@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
 
 use super::Progressed;
+use super::adapter::{Adapted, Adapter};
 use super::flow::{Flowing, Held};
 use super::objective::Objective;
 use super::state::{self, Saved};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, ParamId, SiteKind, View};
+use crate::graph::{Graph, ParamId, SiteKind, View, Weight};
 use crate::observe::room::Room;
 use crate::runtime::op::Host;
-use crate::runtime::{Batch, Failure, Gates, Leaf, Loaded, Model, Watch};
+use crate::runtime::{Batch, Failure, Gates, Leaf, Loaded, Matrix, Model, Watch};
 use crate::tensor::descent::{Descent, Moments, Stride, sum_of_squares};
 use crate::weights::Version;
 
@@ -23,10 +24,19 @@ use crate::weights::Version;
 pub struct Student<'a> {
     model: Model<'a>,
     weights: Loaded,
+    /// The same where only some variables have gradients.
+    running: Loaded,
     pub trained: Vec<Trained>,
+    adapted: Vec<Adapted>,
     descent: Descent,
     /// Values of the least loss on held-out samples.
     best: Option<Vec<Vec<f32>>>,
+}
+
+/// Weights and moments at one time.
+pub struct Remembered {
+    pub values: Vec<Vec<f32>>,
+    moments: Vec<Moments>,
 }
 
 /// How weights move in a step.
@@ -49,6 +59,8 @@ pub struct Trained {
     /// Of the loss of one step.
     pub gradient: Vec<f32>,
     touched: bool,
+    /// Whether it moves.
+    pub active: bool,
     pub moments: Moments,
     /// Which weights stay zero: those that a step before made zero.
     zeros: Option<Vec<bool>>,
@@ -72,13 +84,81 @@ impl<'a> Student<'a> {
         let (weights, leaves) = Loaded::variables(version, &sites, views).map_err(Failure::told)?;
         let trained = leaves.into_iter().map(|leaf| Trained::new(&version.graph, leaf, &descent));
         let trained = trained.collect::<Result<_, Failure>>().map_err(Failure::told)?;
-        Ok(Self { model, weights, trained, descent, best: None })
+        let running = weights.clone();
+        Ok(Self { model, weights, running, trained, adapted: Vec::new(), descent, best: None })
+    }
+
+    /// Says which variables have gradients from now on; the others stay as they are.
+    ///
+    /// # Errors
+    /// None that is not an error of ours.
+    pub fn activate(&mut self, active: Vec<bool>) -> Result<(), Failure> {
+        let off = self.trained.iter().zip(&active).filter(|(_, active)| !**active);
+        let off: BTreeSet<String> = off.map(|(one, _)| format!("{:?}", one.tensor.id())).collect();
+        self.running = self.weights.with_constants(|tensor| off.contains(&format!("{:?}", tensor.id())));
+        self.trained.iter_mut().zip(active).for_each(|(one, active)| one.active = active);
+        Ok(())
+    }
+
+    /// Weights and moments as they are.
+    pub fn remember(&self, objective: &Objective<'_>) -> Remembered {
+        let all = || self.trained.iter().chain(objective.maps());
+        Remembered {
+            values: all().map(Trained::values).collect(),
+            moments: all().map(|one| one.moments.clone()).collect(),
+        }
+    }
+
+    /// Puts back what was remembered.
+    pub fn recall(&mut self, objective: &mut Objective<'_>, remembered: Remembered) {
+        let all = self.trained.iter_mut().chain(objective.maps_mut());
+        for ((one, values), moments) in all.zip(remembered.values).zip(remembered.moments) {
+            one.set(&values);
+            one.moments = moments;
+        }
+    }
+
+    /// Gives some matrices an update that is trained in their place.
+    ///
+    /// # Errors
+    /// Where a variable cannot be made, which is an error of ours.
+    pub fn adapt(&mut self, sites: &[String], adapter: &Adapter, seed: u64) -> Result<(), Failure> {
+        let graph = &self.model.version.graph;
+        let places = graph.places();
+        for path in sites {
+            let site = places.site(path).expect("the checker and the run agree on paths");
+            let of = &graph.sites[site];
+            let Weight::Dense(view) = &of.weight else { unreachable!("the pass refuses factored weights") };
+            let frozen = self.weights.get(site).dense()?;
+            let place = (site, view.clone(), graph.matrix(view, of.transposed));
+            let at = (seed, self.trained.len());
+            let (adapted, variables) =
+                Adapted::new(place, adapter, path, &frozen, of.sparsity.is_some(), at)?;
+            for (name, values) in variables {
+                let variable = Var::from_tensor(&values)?.into_inner();
+                self.trained.push(Trained::free(variable, name, true, &self.descent));
+            }
+            self.adapted.push(adapted);
+        }
+        Ok(())
+    }
+
+    /// Numbers that are trained.
+    pub fn size(&self) -> usize {
+        self.trained.iter().map(|one| one.gradient.len()).sum()
     }
 
     /// # Errors
     /// Where a sample does not fit the model.
     pub fn answer(&self, batch: &Batch, watch: &mut dyn Watch) -> Result<(), Failure> {
-        self.model.forward(&self.weights, batch, &Gates::default(), watch)
+        if self.adapted.is_empty() {
+            return self.model.forward(&self.running, batch, &Gates::default(), watch);
+        }
+        let mut weights = self.running.clone();
+        for adapted in &self.adapted {
+            weights.get_mut(adapted.site).matrix = Matrix::Dense(adapted.whole(&self.trained)?);
+        }
+        self.model.forward(&weights, batch, &Gates::default(), watch)
     }
 
     /// Weights of some sites are to become zero over the training.
@@ -177,11 +257,18 @@ impl<'a> Student<'a> {
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub fn write(&self, version: &Version, room: &Room) -> Result<(), Diagnostic> {
+    pub fn write(&self, version: &Version, params: &[ParamId], room: &Room) -> Result<(), Diagnostic> {
         let parts = || self.trained.iter().filter_map(|it| Some((it, it.part.as_ref()?)));
-        let params: BTreeSet<ParamId> = parts().map(|(_, part)| part.view.param).collect();
-        for param in params {
+        for &param in params {
             let mut values = version.values(param)?;
+            for adapted in self.adapted.iter().filter(|adapted| adapted.view.param == param) {
+                let whole = adapted.whole(&self.trained).map_err(Failure::told)?;
+                let view = &adapted.matrix;
+                let host = Host::of(&whole).expect("a matrix is of f32 and contiguous");
+                for (at, value) in host.values().iter().enumerate() {
+                    values[view.index(at / view.inputs, at % view.inputs)] = *value;
+                }
+            }
             for (trained, part) in parts().filter(|(_, part)| part.view.param == param) {
                 let view = version.graph.matrix(&part.view, part.transposed);
                 for (at, value) in trained.values().into_iter().enumerate() {
@@ -255,7 +342,18 @@ impl Trained {
     pub fn free(tensor: Tensor, name: String, decays: bool, descent: &Descent) -> Self {
         let count = tensor.elem_count();
         let (gradient, moments) = (vec![0.0; count], descent.moments(count));
-        Self { tensor, part: None, name, gradient, touched: false, moments, zeros: None, decays, held: None }
+        Self {
+            tensor,
+            part: None,
+            name,
+            gradient,
+            touched: false,
+            active: true,
+            moments,
+            zeros: None,
+            decays,
+            held: None,
+        }
     }
 
     fn begin(&mut self) {
@@ -280,6 +378,9 @@ impl Trained {
     }
 
     fn advance(&mut self, descent: Descent, rate: f64, number: u64, scale: f32) {
+        if !self.active {
+            return;
+        }
         if scale != 1.0 {
             self.gradient.iter_mut().for_each(|it| *it *= scale);
         }
@@ -292,6 +393,16 @@ impl Trained {
     /// Its values, `[out, in]`.
     pub fn values(&self) -> Vec<f32> {
         Host::of(&self.tensor).expect("a variable is of f32 and contiguous").values().to_vec()
+    }
+
+    /// How far it has moved from values that it had.
+    pub fn moved_from(&self, then: &[f32]) -> Vec<f32> {
+        self.values().iter().zip(then).map(|(now, then)| now - then).collect()
+    }
+
+    /// The part of a tensor that it is, where it is one.
+    pub fn view(&self) -> Option<&View> {
+        self.part.as_ref().map(|part| &part.view)
     }
 
     /// The weights themselves, those that are off among them.

@@ -6,7 +6,8 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::host::{Host, made, slice, tensor};
-use crate::runtime::kernel::ROWS;
+use crate::runtime::kernel::exp::exp;
+use crate::runtime::kernel::{ROWS, lanes};
 use crate::runtime::loss::divergence as of_rows;
 
 struct Divergence {
@@ -49,31 +50,21 @@ impl CustomOp1 for Divergence {
         let rows = dx.par_chunks_mut(width).zip(values.values().par_chunks(width));
         let rows = rows.zip(self.teacher.par_chunks(width)).zip(gradient.values().par_iter());
         rows.with_min_len(ROWS / 8).for_each(|(((dx, row), teacher), dy)| {
-            let (ours, theirs) = (Shares::of(row, self.temperature), Shares::of(teacher, self.temperature));
-            let scale = f64::from(*dy) / self.temperature;
+            let scaled = 1.0 / self.temperature as f32;
+            let (ours, theirs) = (log_sum(row, scaled), log_sum(teacher, scaled));
+            let scale = dy * scaled;
             for ((dx, row), teacher) in dx.iter_mut().zip(row).zip(teacher) {
-                *dx = (scale * (ours.at(*row) - theirs.at(*teacher))) as f32;
+                *dx = scale * (exp(row * scaled - ours) - exp(teacher * scaled - theirs));
             }
         });
         tensor(dx, logits.shape()).map(Some)
     }
 }
 
-/// The probabilities behind a row of logits.
-struct Shares {
-    top: f64,
-    sum: f64,
-    temperature: f64,
-}
-
-impl Shares {
-    fn of(row: &[f32], temperature: f64) -> Self {
-        let top = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let sum = row.iter().map(|it| ((f64::from(*it) - top) / temperature).exp()).sum();
-        Self { top, sum, temperature }
-    }
-
-    fn at(&self, logit: f32) -> f64 {
-        ((f64::from(logit) - self.top) / self.temperature).exp() / self.sum
-    }
+/// The logarithm of the sum of exponentials of a row times a factor.
+fn log_sum(row: &[f32], scaled: f32) -> f32 {
+    let top = row.iter().copied().fold(f32::MIN, f32::max) * scaled;
+    let sum: f64 =
+        row.chunks(1024).map(|chunk| f64::from(lanes(chunk, chunk, |x, _| exp(x * scaled - top)))).sum();
+    top + sum.ln() as f32
 }

@@ -68,9 +68,16 @@ impl CustomOp3 for Linear {
         let out = weight.dims()[0];
         let (values, weights, gradient) = (Host::of(x)?, Host::of(weight)?, Host::of(&dy)?);
         let of_out = Matrix::rows(gradient.values(), rows, out, out);
-        let mut dx = vec![0.0; rows * inputs];
-        let matrix = Matrix::rows(weights.values(), out, inputs, inputs);
-        product((&mut dx, inputs), Into::Replace, 1.0, of_out, matrix, Threads::All);
+        // Nothing in front of the first variable is asked for.
+        let of_x = match x.track_op() {
+            false => None,
+            true => {
+                let mut dx = vec![0.0; rows * inputs];
+                let matrix = Matrix::rows(weights.values(), out, inputs, inputs);
+                product((&mut dx, inputs), Into::Replace, 1.0, of_out, matrix, Threads::All);
+                Some(tensor(dx, x.shape())?)
+            }
+        };
         // Gradients of weights that do not change are not computed: most of the time they are constants.
         let of_weight = match weight.track_op() {
             false => None,
@@ -91,6 +98,6 @@ impl CustomOp3 for Linear {
                 Some(tensor(sums, bias.shape())?)
             }
         };
-        Ok((Some(tensor(dx, x.shape())?), of_weight, of_bias))
+        Ok((of_x, of_weight, of_bias))
     }
 }

@@ -1,12 +1,15 @@
 //! Divergence of who attends to whom: of the softmax of scaled products of two values, token by token and head by head.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::host::{Host, made, slice, tensor};
+use crate::runtime::kernel::exp::exp;
+use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
+use crate::runtime::loss::log_sum_exp;
 
 /// Two values of one model, whose products are compared: queries and keys, or values and values. Their heads are counted
 /// anew, so that models of other widths can be compared.
@@ -23,6 +26,9 @@ struct Relation {
     sequences: Arc<Vec<Range<usize>>>,
     heads: usize,
     causal: bool,
+    /// Of each sequence and head the student's probabilities less the teacher's, `[row, key]`: what the gradient is made of. Kept
+    /// from the forward pass, as they take as long again.
+    apart: Mutex<Vec<Vec<f32>>>,
 }
 
 /// For each row the mean over `heads` of `KL(teacher || student)` of the softmax of `left right^T / sqrt(width / heads)` over the rows
@@ -39,9 +45,12 @@ pub fn relation(
     heads: usize,
     causal: bool,
 ) -> Result<Tensor> {
-    let op = Relation { teacher, sequences: Arc::clone(sequences), heads, causal };
+    let op = Relation { teacher, sequences: Arc::clone(sequences), heads, causal, apart: Mutex::default() };
     left.contiguous()?.apply_op2(&right.contiguous()?, op)
 }
+
+/// A sequence's rows, and a head.
+type Place<'a> = (&'a Range<usize>, usize);
 
 impl Relation {
     /// Checks shapes; the student's width.
@@ -58,53 +67,48 @@ impl Relation {
         }
     }
 
-    /// Visits each sequence and head with the probabilities of both sides, `[row, key]`, teacher first.
-    fn each<T: Send>(
-        &self,
-        left: &[f32],
-        right: &[f32],
-        width: usize,
-        f: impl Fn(&Range<usize>, usize, &[f64], &[f64]) -> T + Sync,
-    ) -> Vec<T> {
-        let parts = self.sequences.iter().flat_map(|range| (0..self.heads).map(move |head| (range, head)));
-        let parts: Vec<(&Range<usize>, usize)> = parts.collect();
-        let of_part = |&(range, head): &(&Range<usize>, usize)| {
-            let teacher = &self.teacher;
-            let theirs = self.shares(&teacher.left, &teacher.right, teacher.width, range, head);
-            let ours = self.shares(left, right, width, range, head);
-            f(range, head, &theirs, &ours)
-        };
-        parts.par_iter().map(of_part).collect()
+    fn places(&self) -> Vec<Place<'_>> {
+        let heads = |range| (0..self.heads).map(move |head| (range, head));
+        self.sequences.iter().flat_map(heads).collect()
     }
 
-    fn shares(
-        &self,
-        left: &[f32],
-        right: &[f32],
-        width: usize,
-        range: &Range<usize>,
-        head: usize,
-    ) -> Vec<f64> {
-        let (size, count) = (width / self.heads, range.len());
-        let scale = 1.0 / (size as f64).sqrt();
-        let mut shares = vec![0.0; count * count];
-        let part = |values: &[f32], row: usize| -> Range<usize> {
-            debug_assert!(row < values.len() / width, "a row of the value");
-            row * width + head * size..row * width + (head + 1) * size
-        };
-        for (row, shares) in shares.chunks_exact_mut(count.max(1)).enumerate() {
+    /// What of a value a head has, in the rows of a sequence.
+    fn part<'v>(&self, values: &'v [f32], width: usize, (range, head): Place<'_>) -> Matrix<'v> {
+        let size = width / self.heads;
+        Matrix::rows(&values[range.start * width + head * size..], range.len(), size, width)
+    }
+
+    /// Scores, `[row, key]`; behind what a row sees nothing is written.
+    fn scores(&self, left: &[f32], right: &[f32], width: usize, place: Place<'_>) -> Vec<f32> {
+        let (count, scale) = (place.0.len(), 1.0 / ((width / self.heads) as f32).sqrt());
+        let mut scores = vec![0.0; count * count];
+        let (left, right) = (self.part(left, width, place), self.part(right, width, place));
+        product((&mut scores, count), Into::Replace, scale, left, right.transposed(), Threads::One);
+        scores
+    }
+
+    /// The divergence of each row, and the student's probabilities less the teacher's.
+    fn compare(&self, left: &[f32], right: &[f32], width: usize, place: Place<'_>) -> (Vec<f64>, Vec<f32>) {
+        let teacher = &self.teacher;
+        let theirs = self.scores(&teacher.left, &teacher.right, teacher.width, place);
+        let mut ours = self.scores(left, right, width, place);
+        let count = place.0.len().max(1);
+        let mut losses = Vec::with_capacity(count);
+        for (row, (ours, theirs)) in ours.chunks_exact_mut(count).zip(theirs.chunks_exact(count)).enumerate()
+        {
             let seen = if self.causal { row + 1 } else { count };
-            let query = &left[part(left, range.start + row)];
-            for (key, share) in shares[..seen].iter_mut().enumerate() {
-                let key = &right[part(right, range.start + key)];
-                let along: f64 = query.iter().zip(key).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                *share = along * scale;
+            let (own, their) = (log_sum_exp(&ours[..seen]), log_sum_exp(&theirs[..seen]));
+            // sum p (log p - log q), with scores in the place of logarithms.
+            let mut loss = own - their;
+            for (ours, theirs) in ours[..seen].iter_mut().zip(theirs) {
+                let share = exp(theirs - their as f32);
+                loss += f64::from(share) * f64::from(theirs - *ours);
+                *ours = exp(*ours - own as f32) - share;
             }
-            let top = shares[..seen].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = shares[..seen].iter().map(|score| (score - top).exp()).sum();
-            shares[..seen].iter_mut().for_each(|score| *score = (*score - top).exp() / sum);
+            ours[seen..].fill(0.0);
+            losses.push(loss.max(0.0));
         }
-        shares
+        (losses, ours)
     }
 }
 
@@ -123,23 +127,17 @@ impl CustomOp2 for Relation {
         let (rows, width) = left_layout.shape().dims2()?;
         let width = self.width(rows, [width, right_layout.shape().dims2()?.1])?;
         let (left, right) = (slice(left, left_layout)?, slice(right, right_layout)?);
-        let found = self.each(left, right, width, |range, _, theirs, ours| {
-            let of_row = |(theirs, ours): (&[f64], &[f64])| -> f64 {
-                // Where the teacher sees nothing there is nothing to be said; below what f64 holds the student counts as that.
-                let part = |(p, q): (&f64, &f64)| {
-                    if *p > 0.0 { p * (p / q.max(f64::MIN_POSITIVE)).ln() } else { 0.0 }
-                };
-                theirs.iter().zip(ours).map(part).sum()
-            };
-            let count = range.len().max(1);
-            theirs.chunks_exact(count).zip(ours.chunks_exact(count)).map(of_row).collect::<Vec<f64>>()
-        });
+        let places = self.places();
+        let compare = |&place: &Place<'_>| self.compare(left, right, width, place);
+        let found: Vec<(Vec<f64>, Vec<f32>)> = places.par_iter().map(compare).collect();
         let mut losses = vec![0.0; rows];
-        for (at, of_rows) in found.into_iter().enumerate() {
-            let range = self.sequences[at / self.heads].clone();
-            let sums = losses[range].iter_mut().zip(of_rows);
+        let mut apart = Vec::with_capacity(found.len());
+        for (&(range, _), (of_rows, difference)) in places.iter().zip(found) {
+            let sums = losses[range.clone()].iter_mut().zip(of_rows);
             sums.for_each(|(sum, loss): (&mut f64, f64)| *sum += loss / self.heads as f64);
+            apart.push(difference);
         }
+        *self.apart.lock().unwrap_or_else(PoisonError::into_inner) = apart;
         made(losses.into_iter().map(|loss| loss as f32).collect(), rows)
     }
 
@@ -155,35 +153,30 @@ impl CustomOp2 for Relation {
         let (a, b, dy) = (a.values(), b.values(), gradient.values());
         let width = left.dims2()?.1;
         let size = width / self.heads;
-        let scale = 1.0 / (size as f64).sqrt() / self.heads as f64;
+        let scale = 1.0 / (size as f32).sqrt() / self.heads as f32;
+        let apart = self.apart.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = self.places();
         // Of each sequence and head the gradients of its part of both values.
-        let found = self.each(a, b, width, |range, head, theirs, ours| {
-            let count = range.len();
-            let (mut of_left, mut of_right) = (vec![0.0f64; count * size], vec![0.0f64; count * size]);
-            for row in 0..count {
-                let loss = scale * f64::from(dy[range.start + row]);
-                for key in 0..count {
-                    let slope = loss * (ours[row * count + key] - theirs[row * count + key]);
-                    if slope == 0.0 {
-                        continue;
-                    }
-                    let query = &a[(range.start + row) * width + head * size..][..size];
-                    let seen = &b[(range.start + key) * width + head * size..][..size];
-                    for at in 0..size {
-                        of_left[row * size + at] += slope * f64::from(seen[at]);
-                        of_right[key * size + at] += slope * f64::from(query[at]);
-                    }
-                }
-            }
+        let gradients = |(&place, apart): (&Place<'_>, &Vec<f32>)| {
+            let count = place.0.len();
+            let mut slopes = apart.clone();
+            let rows = slopes.chunks_exact_mut(count.max(1)).zip(&dy[place.0.clone()]);
+            rows.for_each(|(row, dy)| row.iter_mut().for_each(|slope| *slope *= dy));
+            let slopes = Matrix::rows(&slopes, count, count, count);
+            let (mut of_left, mut of_right) = (vec![0.0; count * size], vec![0.0; count * size]);
+            let (left, right) = (self.part(a, width, place), self.part(b, width, place));
+            product((&mut of_left, size), Into::Replace, scale, slopes, right, Threads::One);
+            product((&mut of_right, size), Into::Replace, scale, slopes.transposed(), left, Threads::One);
             (of_left, of_right)
-        });
+        };
+        let found: Vec<(Vec<f32>, Vec<f32>)> =
+            places.par_iter().zip(apart.par_iter()).map(gradients).collect();
         let (mut of_left, mut of_right) = (vec![0.0; a.len()], vec![0.0; b.len()]);
-        for (at, (lefts, rights)) in found.into_iter().enumerate() {
-            let (range, head) = (&self.sequences[at / self.heads], at % self.heads);
+        for (&(range, head), (lefts, rights)) in places.iter().zip(&found) {
             for (to, from) in [(&mut of_left, lefts), (&mut of_right, rights)] {
                 for (row, from) in range.clone().zip(from.chunks_exact(size.max(1))) {
                     let to: &mut [f32] = &mut to[row * width + head * size..][..size];
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from as f32);
+                    to.copy_from_slice(from);
                 }
             }
         }
