@@ -218,7 +218,7 @@ codes! {
     UNUSED = "unused", Warning, Recipe;
 
     // -- check: statements
-    /// A recipe needs exactly one `model` statement.
+    /// A recipe compresses one model, which its first `model` statement names. Further ones, from which `distill` learns, have a path.
     MODEL_STATEMENT = "model-statement", Error, Recipe;
     /// `model input` without a path leaves the model to the command line, and the command line names none: `--model DIR`.
     MODEL_UNSET = "model-unset", Error, Usage;

@@ -27,7 +27,9 @@ pub use rearrange::RearrangeUnits;
 pub use reconstruct::ReconstructWeights;
 pub use recover::{RecoverOutputs, recovered_names};
 pub use times::measure_times;
-pub use train::{Adapter, Flow, Layers, Sparse, Spending, Terms, TrainWeights, trained_params};
+pub use train::{
+    Adapter, Flow, Layers, Parts, Sparse, Spending, Terms, TrainWeights, has_logits, lowering, spread,
+};
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{AxisId, Graph, Op, View};

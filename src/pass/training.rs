@@ -7,7 +7,7 @@ use super::reader::Data;
 use super::registry::Registry;
 use super::value::{Value, ValueKind};
 use crate::tensor::descent::Descent;
-use crate::{calls, choice, training_options};
+use crate::{arguments, calls, choice, training_options};
 
 /// A number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -285,14 +285,15 @@ impl Tuning {
     }
 }
 
-/// Adds to a definition the options that every training takes, and the method `regimen`, which reads them.
+/// Adds to a definition, by a macro that is in scope, the options that every training takes, and the method `regimen`, which reads
+/// them.
 #[macro_export]
 macro_rules! training_options {
     (
         $kind:ident { $(#[doc = $doc:literal])+ $name:ident = $($head:tt)* }
         with { $($own:tt)* }
     ) => {
-        $crate::$kind! {
+        $kind! {
             $(#[doc = $doc])+
             $name = $($head)*
             with {

@@ -4,12 +4,11 @@
 //! distill weights from input on train for 2 epochs
 //! ```
 
-use super::trained::{Parts, has_logits, lowering};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::observe::{Adapter, Layers, Terms};
+use crate::observe::{Adapter, Layers, Parts, Terms, has_logits, lowering};
 use crate::pass::{Data, Factor, Length, Lowering, Pass, Positive, StepScope, Teachers};
 use crate::syntax::ast::ClauseKind;
-use crate::training_options;
+use crate::{pass, training_options};
 
 training_options! {
     pass {

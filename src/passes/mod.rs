@@ -15,7 +15,6 @@ pub mod recover;
 pub mod reduce_tokens;
 pub mod skip;
 pub mod sparsify;
-mod trained;
 pub mod tune;
 
 use crate::pass::PassSpec;

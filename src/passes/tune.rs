@@ -4,11 +4,10 @@
 //! tune weights on train for 2 epochs with { optimizer: adamw(3e-4) }
 //! ```
 
-use super::trained::{Parts, lowering};
 use crate::diagnostic::Diagnostic;
-use crate::observe::{Adapter, Spending, Terms};
+use crate::observe::{Adapter, Parts, Spending, Terms, lowering};
 use crate::pass::{Count, Data, Length, Lowering, Pass, Ratio, StepScope};
-use crate::training_options;
+use crate::{pass, training_options};
 
 training_options! {
     pass {

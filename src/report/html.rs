@@ -3,13 +3,14 @@
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
+use serde_json::json;
 
 use super::chart::{self, Curve, Losses, Scores};
 use super::layers::{self, Table, Zeros};
 use super::rows::{self, Expected, Measure, Spent, Stage, Total};
 use super::words::{at, did, ranges, title};
 use super::{load, reproduce};
-use crate::diagnostic::numbers::{bytes, things};
+use crate::diagnostic::numbers::{bytes, count, things};
 use crate::graph::Role;
 use crate::pass::Training;
 use crate::provenance::{Kept, Note, Provenance, Sparsified, Step};
@@ -169,16 +170,46 @@ fn detail(step: &Step) -> Option<Detail<'_>> {
     })
 }
 
-/// Settings of a training, defaults among them.
+/// Settings of a training, defaults among them; what does not count is left out.
 fn trained_with(training: &Training) -> Vec<[String; 2]> {
-    let mut rows = Vec::new();
-    for part in ["train", "terms", "flow"] {
-        for (name, value) in training.arguments[part].as_object().into_iter().flatten() {
-            let plain = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            rows.push([name.clone(), plain]);
+    let mut rows = vec![["trained weights".to_owned(), count(training.weights as u64)]];
+    let told = &training.arguments;
+    let all = ["train", "terms"].iter().flat_map(|part| told[*part].as_object().into_iter().flatten());
+    let more = ["teachers", "adapter", "spending", "flow"].iter().map(|name| (*name, &told[*name]));
+    for (name, value) in all.map(|(name, value)| (name.as_str(), value)).chain(more) {
+        let nothing = value.is_null() || value.as_f64() == Some(0.0) && name != "seed" || *value == json!([]);
+        if !nothing {
+            rows.push([name.replace('_', " "), setting(value)]);
         }
     }
     rows
+}
+
+/// A setting as a recipe would have it: `adamw(rate: 0.001)`, `4 epochs`.
+fn setting(value: &serde_json::Value) -> String {
+    let field = |(name, value): (&String, &serde_json::Value)| format!("{name}: {}", setting(value));
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) => {
+            number.as_f64().map_or_else(|| number.to_string(), |it| it.to_string())
+        }
+        serde_json::Value::Array(items) => items.iter().map(setting).collect::<Vec<_>>().join(", "),
+        serde_json::Value::Object(fields) => {
+            let named = fields.get("name").and_then(serde_json::Value::as_str);
+            let rest: Vec<String> = fields.iter().filter(|(name, _)| *name != "name").map(field).collect();
+            match (named, fields.iter().next()) {
+                (Some(name), _) if rest.is_empty() => name.to_owned(),
+                (Some(name), _) => format!("{name}({})", rest.join(", ")),
+                (None, Some((unit, number)))
+                    if fields.len() == 1 && (unit == "epochs" || unit == "steps") =>
+                {
+                    format!("{} {unit}", setting(number))
+                }
+                _ => rest.join("; "),
+            }
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Weights of one promise together.

@@ -7,7 +7,7 @@ use tamis::REGISTRY;
 use tamis::check::{Item, OpenedModel, Settings, Typed, World, check};
 use tamis::diagnostic::{Diagnostic, Diagnostics, Severity};
 use tamis::graph::{Graph, Sparsity};
-use tamis::pass::{Context, Finding, Findings, Reader};
+use tamis::pass::{Context, Finding, Findings, Reader, Work};
 use tamis::source::{Source, Sources};
 use tamis::weights::Version;
 
@@ -55,6 +55,18 @@ pub fn tried(model: &Model, steps: &str) -> Result<Outcome, Diagnostic> {
         agree(&step.graph, &version.graph);
     }
     Ok(Outcome { version, notes: found.into_iter().collect(), remarks, findings: all })
+}
+
+/// The first work of some steps.
+pub fn first_work(model: &Model, steps: &str) -> Arc<dyn Work> {
+    let (typed, found) = checked(model, steps);
+    let typed = typed.unwrap_or_else(|| panic!("`{steps}`: {found:#?}"));
+    let steps = typed.body.iter().filter_map(|item| match item {
+        Item::Step(step) => Some(step),
+        _ => None,
+    });
+    let mut works = steps.flat_map(|step| step.lowering.stages.iter().flat_map(|stage| stage.work.clone()));
+    works.next().expect("a step works")
 }
 
 /// The first error of some steps.

@@ -10,13 +10,13 @@ use tamis::REGISTRY;
 use tamis::checkpoint::{Checkpoint, read_graph};
 use tamis::diagnostic::{Diagnostic, Diagnostics};
 use tamis::observe::scored;
-use tamis::pass::{Argument, Context, Data, Names, Scorer, ValueKind, bind_call, constant, evaluate};
+use tamis::pass::{Argument, Context, Data, Names, Scorer, ValueKind, Work, bind_call, constant, evaluate};
 use tamis::source::{Source, Sources, Span};
 use tamis::syntax::parse_expr;
 use tamis::weights::Version;
 
 use crate::model::Model;
-use crate::run::{Outcome, run, tried};
+use crate::run::{Outcome, first_work, run, tried};
 
 /// A trained model, and the samples that the golden values are of.
 pub struct Trained {
@@ -85,6 +85,11 @@ impl Trained {
     /// The model after some steps, whose data is `calib`.
     pub fn run(&self, steps: &str) -> Outcome {
         run(&self.model, &format!("data calib = {}\n{steps}", self.call))
+    }
+
+    /// The first work of some steps.
+    pub fn first_work(&self, steps: &str) -> Arc<dyn Work> {
+        first_work(&self.model, &format!("data calib = {}\n{steps}", self.call))
     }
 
     /// Why some steps failed while they ran.

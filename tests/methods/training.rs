@@ -2,10 +2,11 @@
 //! it. Ours computes in f32: losses agree to 1e-4 of themselves, over the steps that there are.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde_json::Value as Json;
-use tamis::pass::{Finding, Training};
+use tamis::pass::{Context, Finding, Progress, Training};
 
 use crate::run::{Outcome, refused};
 use crate::trained::{Trained, floats, keys, open, shown};
@@ -134,6 +135,88 @@ fn a_model_like_its_teacher_has_nothing_to_learn() {
     let outcome = subject.run(&step);
     assert_eq!(losses(&outcome), [0.0; 3]);
     assert!(bytes(&outcome) == bytes(&subject.run("")), "no gradient, no step");
+}
+
+/// Ends the program in a step, as far as a test can.
+struct Stopping(u64);
+
+impl Progress for Stopping {
+    fn start(&self, _: &str, _: Option<u64>) {}
+
+    fn advance(&self, _: u64) {}
+
+    fn step(&self, done: u64, _: &str) {
+        assert!(done != self.0, "stopped");
+    }
+
+    fn finish(&self) {}
+}
+
+/// A run that was stopped goes on from its last state, and what comes out is what would have come out. Zeros that come over a
+/// training, held-out samples and the choice of a budget are among what goes on.
+#[test]
+fn a_stopped_training_goes_on_to_the_same_bytes() {
+    let subject = open("vit-fashion");
+    let options = "batch: 8, checkpoint: 2, optimizer: adamw(1e-3)";
+    let steps = [
+        format!(
+            "distill weights from input on calib for 8 steps with {{ hidden: 1, labels: 1, {options}, held_out: calib, every: 2 }}"
+        ),
+        format!("tune weights on calib for 8 steps with {{ {options}, spend: 50%, choose_every: 1 }}"),
+        format!(
+            "sparsify weights of layers[*].mlp to 75% zeros over tune(calib, steps: 8, {options}) with {{ flow: rigl(every: 2) }}"
+        ),
+    ];
+    for step in steps {
+        let work = subject.first_work(&step);
+        let (version, dir) = (subject.version(), tempfile::tempdir().unwrap());
+        let run = |room: &str, stop: u64| {
+            let (room, progress) = (dir.path().join(room), Stopping(stop));
+            let at = Context { room: &room, progress: &progress, lasting: true, ..subject.at(&version) };
+            catch_unwind(AssertUnwindSafe(|| work.run(&at).expect("it trains")))
+        };
+        let state = dir.path().join("stopped.state");
+        assert!(run("stopped", 5).is_err() && state.is_dir(), "{step}");
+        let (went_on, at_once) = (run("stopped", 99).unwrap(), run("at once", 99).unwrap());
+        assert!(!state.exists(), "a training that ended leaves no state");
+        let (
+            Finding::Trained { dir: left, training: first },
+            Finding::Trained { dir: right, training: second },
+        ) = (&went_on, &at_once)
+        else {
+            panic!("a training was found")
+        };
+        assert_eq!(first, second, "{step}");
+        let bytes = |dir: &Path| fs::read(dir.join("model.safetensors")).unwrap();
+        assert!(bytes(left) == bytes(right), "{step}");
+    }
+}
+
+/// A budget leaves tensors out, and costs no more than it says.
+#[test]
+fn a_budget_chooses_what_is_trained() {
+    let subject = open("bert-eras");
+    let step = |spend: &str| {
+        format!(
+            "tune weights on calib for 6 steps with {{ batch: 8, optimizer: adamw(5e-4), spend: {spend} }}"
+        )
+    };
+    let changed = |outcome: &Outcome| {
+        let plain = subject.run("");
+        outcome.names().iter().filter(|name| outcome.bytes(name) != plain.bytes(name)).count()
+    };
+    let (less, more) = (subject.run(&step("50%")), subject.run(&step("80%")));
+    let backward = |outcome: &Outcome| training(outcome).backward.expect("it was chosen");
+    // Half of all, of which a third is the forward pass: a quarter of the way back.
+    assert!(backward(&less) <= 0.27, "{}", backward(&less));
+    assert!(backward(&less) < backward(&more) && backward(&more) <= 0.72);
+    assert!(
+        changed(&less) > 0 && changed(&less) < changed(&more),
+        "{} and {}",
+        changed(&less),
+        changed(&more)
+    );
+    assert!(losses(&less)[5] < losses(&less)[0], "{:?}", losses(&less));
 }
 
 /// Held-out samples end a training that does not become better, and its best weights are kept.

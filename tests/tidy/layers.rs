@@ -26,11 +26,14 @@ const FAMILIES_IMPORT: &[&str] = &["source", "diagnostic", "graph", "checkpoint"
 
 /// Exported macros stand at the root, and belong to the module that defines them.
 const MACROS: &[(&str, &str)] = &[
+    ("arguments", "pass"),
+    ("calls", "pass"),
     ("choice", "pass"),
     ("criterion", "pass"),
     ("field_spec", "pass"),
     ("measure", "pass"),
     ("reader", "pass"),
+    ("training_options", "pass"),
 ];
 
 /// A path to a module of the crate's root.

@@ -9,6 +9,7 @@ mod objective;
 mod order;
 mod select;
 mod state;
+mod step;
 mod student;
 mod teacher;
 
@@ -29,6 +30,7 @@ use order::Order;
 use select::Costs;
 pub use select::Spending;
 use state::Saved;
+pub use step::{Parts, has_logits, lowering, spread};
 use student::{Pace, Student, Trained};
 use teacher::Teacher;
 

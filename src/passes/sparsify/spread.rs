@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::{Amount, Scope, Sparsify};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::observe::{Flow, Sparse};
+use crate::observe::{Flow, Sparse, spread};
 use crate::pass::{Asked, Count, Factor, Ratio, Stage, StepScope};
-use crate::passes::trained;
 use crate::syntax::ast::ClauseKind;
 use crate::tensor::obs::Zeroing;
 
@@ -55,7 +54,7 @@ impl Sparsify {
             criterion: Arc::clone(&self.criterion.criterion),
         };
         let regimen = tuning.regimen(tuning.data.clone(), length);
-        trained::spread(step, regimen, sparse).map(Some)
+        spread(step, regimen, sparse).map(Some)
     }
 
     /// The aim, and the flow to it; why one does not go with the other.

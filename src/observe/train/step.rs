@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::{Adapter, Sparse, Spending, Terms, TrainWeights, trained_params};
 use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, Op, OpId, Weight};
-use crate::observe::{Adapter, Sparse, Spending, Terms, TrainWeights, trained_params};
 use crate::pass::{
     Data, Finding, Findings, Lowering, NamedModel, Regimen, Rewrite, Stage, StepScope, is_causal,
 };
