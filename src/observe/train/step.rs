@@ -136,10 +136,10 @@ fn refuse_teacher(step: &StepScope<'_>, terms: &Terms, teacher: &NamedModel) -> 
         let message = format!("`{}` is a model that tamis does not run: {why}", teacher.name);
         return Err(step.at(ClauseKind::From, &codes::CANNOT_RUN, message));
     }
-    let reads_pictures = |graph: &Graph| graph.ops.node_weights().any(|node| node.op == Op::Pixels);
-    if reads_pictures(step.graph) != reads_pictures(theirs) {
-        let message = format!("one of this model and `{}` takes pictures, the other tokens", teacher.name);
-        return Err(step.at(ClauseKind::From, &codes::DATA_UNFIT, message));
+    if pictures(step.graph) != pictures(theirs) {
+        let message = format!("this model and `{}` take other inputs", teacher.name);
+        let error = step.at(ClauseKind::From, &codes::DATA_UNFIT, message);
+        return Err(error.help("both are shown the same samples: tokens, or pictures of one size"));
     }
     if terms.logits > 0.0 {
         refuse_other_classes(step, theirs, &teacher.name)?;
@@ -148,10 +148,29 @@ fn refuse_teacher(step: &StepScope<'_>, terms: &Terms, teacher: &NamedModel) -> 
         let message = "there is no layer whose states could be compared";
         return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message));
     }
+    let alike = |graph: &Graph| {
+        let rows = |op: OpId| graph.ops[op].value.first().map_or(1, |dim| graph.dim_extent(dim));
+        (is_causal(graph), graph.blocks.last().map(|block| rows(block.output)))
+    };
+    if terms.inside() > 0.0 && alike(step.graph) != alike(theirs) {
+        let message = format!("layers of this model and of `{}` have other tokens", teacher.name);
+        let error = step.at(ClauseKind::From, &codes::NOT_IN_MODEL, message);
+        return Err(error.help("learn from `logits` alone: states are compared token by token"));
+    }
+    if terms.logits > 0.0 && is_causal(step.graph) != is_causal(theirs) {
+        let message = format!("one of this model and `{}` predicts tokens, the other classes", teacher.name);
+        return Err(step.at(ClauseKind::From, &codes::NO_LOSS, message));
+    }
     if terms.attention > 0.0 {
         refuse_shared_keys(step, theirs)?;
     }
     Ok(())
+}
+
+/// Extents of the pictures that a model takes; none of one that takes tokens.
+fn pictures(graph: &Graph) -> Option<Vec<usize>> {
+    let node = graph.ops.node_weights().find(|node| node.op == Op::Pixels)?;
+    Some(node.value.iter().map(|dim| graph.dim_extent(dim)).collect())
 }
 
 fn refuse_other_classes(step: &StepScope<'_>, theirs: &Graph, name: &str) -> Result<(), Diagnostic> {
