@@ -1,0 +1,1 @@
+//! Structure of what is written.
