@@ -100,14 +100,14 @@ pub fn lower(graph: &Graph) -> Result<(Builder<'_>, Ports), CannotExport> {
     Ok((b, Ports { inputs, outputs }))
 }
 
-/// Operations behind which an output lies. Where there are logits, hidden states are not asked for.
+/// Operations behind which an output lies. Where there are logits, what heads read is not asked for.
 fn wanted(graph: &Graph) -> BTreeSet<OpId> {
     let named = |op: &OpId| match &graph.ops[*op].op {
         Op::Output(name) => Some(name.as_str()),
         _ => None,
     };
     let has_logits = graph.ops.node_indices().any(|op| named(&op) == Some("logits"));
-    let asked = |op: &OpId| named(op).is_some_and(|name| !has_logits || name != "hidden");
+    let asked = |op: &OpId| named(op).is_some_and(|name| !has_logits || !matches!(name, "hidden" | "pooled"));
     let mut open: Vec<OpId> = graph.ops.node_indices().filter(asked).collect();
     let mut wanted: BTreeSet<OpId> = open.iter().copied().collect();
     while let Some(op) = open.pop() {
