@@ -38,8 +38,9 @@ fn main() {
     let checkpoint = Arc::new(Checkpoint::open(Path::new(&dir)).expect("a model"));
     let graph = read_graph(REGISTRY.families, &checkpoint).expect("a graph");
     let version = Version::open(graph, &checkpoint);
-    let batches: Vec<Batch> =
-        batches(samples(&asked).into_iter().map(Ok), usize::MAX, 0).map(|batch| batch.expect("read")).collect();
+    let batches: Vec<Batch> = batches(samples(&asked).into_iter().map(Ok), usize::MAX, 0)
+        .map(|batch| batch.expect("read"))
+        .collect();
     let mut outputs = Outputs::default();
     Model::new(&version).run(&batches, &mut outputs).unwrap_or_else(|failure| panic!("{failure:?}"));
     println!("{}", serde_json::to_string(&outputs.0).expect("plain data"));
@@ -54,8 +55,5 @@ fn samples(asked: &serde_json::Value) -> Vec<Sample> {
     let pictures: Vec<Vec<f32>> = serde_json::from_value(asked["pixels"].clone()).expect("lists of numbers");
     let [channels, height, width]: [usize; 3] =
         serde_json::from_value(asked["shape"].clone()).expect("channels, height, width");
-    pictures
-        .into_iter()
-        .map(|values| of(Input::Pixels(Pixels { channels, height, width, values })))
-        .collect()
+    pictures.into_iter().map(|values| of(Input::Pixels(Pixels { channels, height, width, values }))).collect()
 }

@@ -9,7 +9,7 @@ use tamis::checkpoint::{Checkpoint, Digest, Existing, OutputFiles};
 use tamis::diagnostic::numbers::{bytes, things};
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
 use tamis::execute::Progress;
-use tamis::onnx::{self, Lowered, OPSET, Port};
+use tamis::onnx::{self, LARGEST, Lowered, OPSET, Port};
 use tamis::weights::Version;
 
 use super::answer::{Answer, Format, Session};
@@ -51,8 +51,7 @@ impl Export {
         let Form::Onnx = self.to;
         let (checkpoint, graph) = session.files.graph(&self.model, &mut session.sources)?;
         if !checkpoint.has_weights() {
-            let message =
-                format!("`{}` is a config alone, and has nothing to export", self.model.display());
+            let message = format!("`{}` is a config alone, and has nothing to export", self.model.display());
             return Err(Diagnostic::new(&codes::WEIGHTS_MISSING, message).path(&self.model).into());
         }
         let target = self.target()?;
@@ -63,7 +62,7 @@ impl Export {
         let version = Version::open(graph, &Arc::new(checkpoint));
         let bars = Bars::default();
         bars.start("writing", Some(lowered.bytes()));
-        let written = lowered.write(&version, &output, &|bytes| bars.advance(bytes));
+        let written = lowered.write(&version, &output, LARGEST, &|bytes| bars.advance(bytes));
         bars.finish();
         let written = written?;
         let files = output.finish()?;
@@ -88,7 +87,8 @@ impl Export {
     fn answer(&self, lowered: &Lowered, files: &[PathBuf], written: u64) -> Answer {
         if self.format == Format::Json {
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            let port = |Port { name, dtype, shape }: Port| json!({ "name": name, "dtype": dtype, "shape": shape });
+            let port =
+                |Port { name, dtype, shape }: Port| json!({ "name": name, "dtype": dtype, "shape": shape });
             let ports = |ports: &mut dyn Iterator<Item = Port>| ports.map(port).collect::<Vec<Value>>();
             return Answer::fields(json!({
                 "files": files,

@@ -1,6 +1,6 @@
 //! A graph of ONNX in the making: nodes in the order in which they run, constants each once, weights each once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::proto::{self, Attribute, Node, Tensor, ValueInfo, element};
 use super::weight::{Form, WeightKey, Weights};
@@ -233,10 +233,22 @@ impl<'a> Builder<'a> {
         self.op_with("Softmax", &[x], vec![Attribute::int("axis", -1)])
     }
 
-    /// The nodes and the constants.
+    /// The nodes, the constants that they read, and the weights.
     pub fn finish(mut self) -> (Vec<Node>, Vec<Tensor>, Weights) {
         let nodes = self.scopes.pop().expect("the graph itself is open");
         debug_assert!(self.scopes.is_empty(), "graphs inside of nodes are closed");
+        let mut read = BTreeSet::new();
+        reads(&nodes, &mut read);
+        self.constant_order.retain(|constant| read.contains(constant.name.as_str()));
         (nodes, self.constant_order, self.weights)
+    }
+}
+
+/// What nodes read, those inside of others too.
+fn reads<'n>(nodes: &'n [Node], read: &mut BTreeSet<&'n str>) {
+    for node in nodes {
+        read.extend(node.input.iter().map(String::as_str));
+        let inside = node.attribute.iter().filter_map(|attribute| attribute.g.as_ref());
+        inside.for_each(|graph| reads(&graph.node, read));
     }
 }

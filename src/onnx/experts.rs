@@ -16,7 +16,9 @@ impl Lowering<'_> {
     /// An expert that no row chose runs on no rows, as the model itself does it: cost is that of the chosen ones.
     pub fn experts(&mut self, of: &Experts, x: &Value, width: usize) -> Result<Value, CannotExport> {
         if of.scoring == Scoring::Sigmoid || of.correction.is_some() || of.limit.is_some() {
-            return Err(self.cannot("routers that choose by sigmoids or within groups are counted and not run"));
+            return Err(
+                self.cannot("routers that choose by sigmoids or within groups are counted and not run")
+            );
         }
         let place = self.b.place.clone();
         let rows = self.b.reshape(&x.name, &[-1, width as i64]);
@@ -25,7 +27,8 @@ impl Lowering<'_> {
         let zero = self.b.float(0.0);
         let mut sum = self.b.op("Mul", &[&rows, &zero]);
         for (number, expert) in of.experts.iter().enumerate() {
-            self.b.place = self.site_name(expert.up).rsplit_once('.').map_or(place.clone(), |(at, _)| at.into());
+            self.b.place =
+                self.site_name(expert.up).rsplit_once('.').map_or(place.clone(), |(at, _)| at.into());
             sum = self.add_expert(of, expert, number, &rows, &weights, &sum);
         }
         self.b.place = place;

@@ -148,7 +148,8 @@ impl Lowering<'_> {
                 self.half_of_one_more(x, &inner)
             }
             Activation::GeluTanh => {
-                let (cubic, factor) = (self.b.float(0.044_715), self.b.float((2.0 / std::f32::consts::PI).sqrt()));
+                let (cubic, factor) =
+                    (self.b.float(0.044_715), self.b.float((2.0 / std::f32::consts::PI).sqrt()));
                 let square = self.b.op("Mul", &[x, x]);
                 let cube = self.b.op("Mul", &[&square, x]);
                 let cube = self.b.op("Mul", &[&cube, &cubic]);

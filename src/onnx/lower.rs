@@ -157,7 +157,7 @@ impl Lowering<'_> {
             Op::Attention(of) => self.attention(of, op, &operands)?,
             Op::ReduceTokens(of) => self.reduce_tokens(of, op, &operands)?,
             Op::LatentAttention | Op::Part(_) => {
-                return Err(self.cannot("how positions turn its keys is not kept in the graph"));
+                return Err(self.cannot("its keys come from a latent vector, and how positions turn them is not kept in the graph"));
             }
             Op::Experts(of) => self.experts(of, &operands[0], self.width(op))?,
             Op::Add => operands[0].with(self.b.op("Add", &[&operands[0].name, &operands[1].name])),

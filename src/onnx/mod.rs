@@ -19,21 +19,20 @@ mod linear;
 mod lower;
 pub mod proto;
 mod reduce;
-#[cfg(test)]
-mod tests;
 mod weight;
 mod write;
 
 use std::path::Path;
 
-use lower::Ports;
 pub use lower::CannotExport;
+use lower::Ports;
 use proto::{Entry, Model, Opset, ValueInfo};
 use weight::Weights;
+pub use write::LARGEST;
 
 use crate::checkpoint::OutputFiles;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::graph::Graph;
+use crate::graph::{Graph, Op};
 use crate::weights::Version;
 
 /// The operators are those of this version: the first with `LayerNormalization`, and what runtimes of 2022 and later run.
@@ -54,10 +53,16 @@ pub struct Lowered {
 /// # Errors
 /// The first operation that cannot be said, and why.
 pub fn lower(graph: &Graph, notes: &[(String, String)]) -> Result<Lowered, CannotExport> {
-    if let Some(why) = graph.cannot_run() {
-        return Err(CannotExport { operation: format!("a model of the family `{}`", graph.family), why: why.into() });
+    let family = |why: &str| CannotExport { operation: format!("a `{}`", graph.family), why: why.into() };
+    let texts = graph.ops.node_weights().filter(|made| made.op == Op::TokenIds).count();
+    if texts > 1 {
+        return Err(family("it reads two texts, one with an encoder and one with a decoder"));
     }
     let (builder, Ports { inputs, outputs }) = lower::lower(graph)?;
+    // Each such operation was refused by its place; one that is forgotten there must not come through.
+    if let Some(why) = graph.cannot_run() {
+        return Err(family(why));
+    }
     let (node, constants, weights) = builder.finish();
     let of = proto::Graph {
         node,
@@ -105,7 +110,8 @@ impl Lowered {
         self.graph().output.iter().map(Port::of)
     }
 
-    /// Writes the model into its file, and its weights beside it where the whole is too large for one. Bytes that were written.
+    /// Writes the model into its file, and its weights beside it where the whole is larger than `largest`: [`LARGEST`], as a rule. The
+    /// bytes that were written.
     ///
     /// # Errors
     /// Where weights cannot be read, or files not be written.
@@ -113,9 +119,10 @@ impl Lowered {
         &self,
         version: &Version,
         output: &OutputFiles,
+        largest: u64,
         progress: &dyn Fn(u64),
     ) -> Result<u64, Diagnostic> {
-        write::write(&self.model, &self.weights, version, output, write::LARGEST, progress)
+        write::write(&self.model, &self.weights, version, output, largest, progress)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::checkpoint::OutputFiles;
 use crate::diagnostic::Diagnostic;
 use crate::weights::Version;
 
-/// What protobuf's readers take: lengths are signed numbers of 32 bits.
+/// The largest message that protobuf's readers take: lengths are signed numbers of 32 bits.
 pub const LARGEST: u64 = (1 << 31) - 1;
 
 /// Where the elements of weights in a file of their own begin: on pages of memory, so that they can be mapped.

@@ -55,10 +55,10 @@ impl Lowering<'_> {
 
     /// A random score is a number of a table by the token's place: there has to be a longest text.
     fn has_scores(&self, of: &Reduction) -> Result<(), CannotExport> {
-        let is_random =
-            matches!(of.rule, ReductionRule::Drop { score: TokenScore::Random { .. }, .. });
+        let is_random = matches!(of.rule, ReductionRule::Drop { score: TokenScore::Random { .. }, .. });
         match is_random && self.most_tokens().is_none() {
-            true => Err(self.cannot("scores by chance need a table of positions, which says how many tokens there are")),
+            true => Err(self
+                .cannot("scores by chance need a table of positions, which says how many tokens there are")),
             false => Ok(()),
         }
     }
@@ -78,13 +78,7 @@ impl Lowering<'_> {
         self.b.op("Expand", &[&one, &shape])
     }
 
-    fn of_pictures(
-        &mut self,
-        of: &Reduction,
-        op: OpId,
-        heads: Heads,
-        [x, query, key]: [&Value; 3],
-    ) -> Value {
+    fn of_pictures(&mut self, of: &Reduction, op: OpId, heads: Heads, [x, query, key]: [&Value; 3]) -> Value {
         let stream = self.graph.operands(op)[0];
         let known = (!self.is_any_size()).then(|| self.extent(&self.graph.ops[stream].value[0]));
         if known.is_some_and(|count| of.after(count) == count) {
@@ -109,13 +103,7 @@ impl Lowering<'_> {
     }
 
     /// Each text by itself, in a loop over the batch; then all of them as long as the longest.
-    fn of_texts(
-        &mut self,
-        of: &Reduction,
-        heads: Heads,
-        [x, query, key]: [&Value; 3],
-        mask: &str,
-    ) -> Value {
+    fn of_texts(&mut self, of: &Reduction, heads: Heads, [x, query, key]: [&Value; 3], mask: &str) -> Value {
         let sizes = x.rows.sizes.clone().unwrap_or_else(|| self.ones_like_rows(&x.name));
         let all = [&x.name, &query.name, &key.name, &sizes].map(String::as_str);
         let batch = self.b.extent(&x.name, 0);
@@ -125,8 +113,7 @@ impl Lowering<'_> {
         let lengths = self.b.sum(&mask, 1, false);
         let longest = self.b.reduce("ReduceMax", &lengths, 0, true);
         let first = self.b.ints(&[0]);
-        let [name, sizes, mask] =
-            [rows, sizes, mask].map(|made| self.b.slice(&made, 1, &first, &longest));
+        let [name, sizes, mask] = [rows, sizes, mask].map(|made| self.b.slice(&made, 1, &first, &longest));
         Value { name, rows: Rows { mask: Some(mask), sizes: Some(sizes) } }
     }
 

@@ -1,1 +1,0 @@
-//! Structure of what is written.
