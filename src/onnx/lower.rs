@@ -157,7 +157,9 @@ impl Lowering<'_> {
             Op::Attention(of) => self.attention(of, op, &operands)?,
             Op::ReduceTokens(of) => self.reduce_tokens(of, op, &operands)?,
             Op::LatentAttention | Op::Part(_) => {
-                return Err(self.cannot("its keys come from a latent vector, and how positions turn them is not kept in the graph"));
+                let why =
+                    "its keys come from one vector, and how positions turn them is not kept in the graph";
+                return Err(self.cannot_be("latent attention", why));
             }
             Op::Experts(of) => self.experts(of, &operands[0], self.width(op))?,
             Op::Add => operands[0].with(self.b.op("Add", &[&operands[0].name, &operands[1].name])),
@@ -177,8 +179,12 @@ impl Lowering<'_> {
 
     /// The operation at hand cannot be said.
     pub fn cannot(&self, why: &str) -> CannotExport {
-        let made = &self.graph.ops[self.at];
-        let (name, place) = (made.op.name(), self.graph.tree.path(made.node));
+        self.cannot_be(self.graph.ops[self.at].op.name(), why)
+    }
+
+    /// The same under the name of what the operation is a part of.
+    fn cannot_be(&self, name: &str, why: &str) -> CannotExport {
+        let place = self.graph.tree.path(self.graph.ops[self.at].node);
         let operation = if place.is_empty() { name.to_owned() } else { format!("{name} in `{place}`") };
         CannotExport { operation, why: why.into() }
     }

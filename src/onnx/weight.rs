@@ -110,14 +110,52 @@ impl Weight {
     /// # Errors
     /// Where its file cannot be read, or holds what is not finite.
     pub fn read(&self, version: &Version) -> Result<Vec<u8>, Diagnostic> {
-        let transposed = match self.key.form {
-            Form::Rows { transposed } => transposed,
-            Form::Columns { transposed } => !transposed,
-            Form::Shaped(_) => false,
+        let (transposed, turned) = match self.key.form {
+            Form::Rows { transposed } => (transposed, false),
+            Form::Columns { transposed } => (transposed, true),
+            Form::Shaped(_) => (false, false),
         };
         let values = version.view_matrix(&self.key.view, transposed)?;
-        let mut bytes = Vec::with_capacity(values.len() * size_of::<f32>());
-        values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-        Ok(bytes)
+        Ok(match self.dims.as_slice() {
+            &[inputs, out] if turned => turned_bytes(&values, out, inputs),
+            _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        })
+    }
+}
+
+/// The bytes of a matrix turned about: columns become rows.
+fn turned_bytes(values: &[f32], rows: usize, columns: usize) -> Vec<u8> {
+    const SIZE: usize = size_of::<f32>();
+    // Small squares stay in the cache, where whole rows and columns would throw each other out.
+    const SIDE: usize = 32;
+    let mut bytes = vec![0; values.len() * SIZE];
+    for top in (0..rows).step_by(SIDE) {
+        for left in (0..columns).step_by(SIDE) {
+            for column in left..(left + SIDE).min(columns) {
+                for row in top..(top + SIDE).min(rows) {
+                    let value = values[row * columns + column].to_le_bytes();
+                    bytes[(column * rows + row) * SIZE..][..SIZE].copy_from_slice(&value);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_is_turned_about() {
+        let (rows, columns) = (35, 70);
+        let values: Vec<f32> = (0..rows * columns).map(|at| at as f32).collect();
+        let turned = turned_bytes(&values, rows, columns);
+        let at = |column: usize, row: usize| {
+            f32::from_le_bytes(turned[(column * rows + row) * 4..][..4].try_into().unwrap())
+        };
+        assert!(
+            (0..rows).all(|row| (0..columns).all(|column| at(column, row) == values[row * columns + column]))
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
+use rayon::prelude::*;
 
 use super::proto::{Entry, Model, Tensor, element, tag};
 use super::weight::{Weight, Weights};
@@ -17,6 +18,9 @@ use crate::weights::Version;
 
 /// The largest message that protobuf's readers take: lengths are signed numbers of 32 bits.
 pub const LARGEST: u64 = (1 << 31) - 1;
+
+/// Bytes of weights that are read at once, by all threads.
+const AT_ONCE: u64 = 64 << 20;
 
 /// Where the elements of weights in a file of their own begin: on pages of memory, so that they can be mapped.
 const PAGE: u64 = 4096;
@@ -38,9 +42,9 @@ pub fn write(
     if inline.bytes <= largest {
         output.reserve(inline.bytes)?;
         writing.model(&inline, |file| {
-            weights.all.iter().zip(&inline.tensors).try_for_each(|(weight, head)| {
-                file.put(head)?;
-                file.put(&writing.read(weight)?)
+            writing.each(&weights.all, |number, bytes| {
+                file.put(&inline.tensors[number])?;
+                file.put(bytes)
             })
         })?;
         return Ok(inline.bytes);
@@ -53,11 +57,11 @@ pub fn write(
     output.reserve(outside.bytes + end)?;
     let mut data = Out::new(output.file(".data")?, output, ".data");
     let mut at = 0;
-    for (weight, &place) in weights.all.iter().zip(&places) {
-        data.put(&vec![0; (place - at) as usize])?;
-        data.put(&writing.read(weight)?)?;
-        at = place + weight.bytes();
-    }
+    writing.each(&weights.all, |number, bytes| {
+        data.put(&vec![0; (places[number] - at) as usize])?;
+        at = places[number] + bytes.len() as u64;
+        data.put(bytes)
+    })?;
     data.finish()?;
     writing.model(&outside, |file| outside.tensors.iter().try_for_each(|head| file.put(head)))?;
     Ok(outside.bytes + end)
@@ -146,11 +150,34 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn read(&self, weight: &Weight) -> Result<Vec<u8>, Diagnostic> {
-        let bytes = weight.read(self.version)?;
-        assert_eq!(bytes.len() as u64, weight.bytes(), "`{}` has the shape that the graph says", weight.name);
-        (self.progress)(weight.bytes());
-        Ok(bytes)
+    /// Reads weights, some at a time and those at once, and hands them on in their order, each with its number.
+    fn each(
+        &self,
+        weights: &[Weight],
+        mut put: impl FnMut(usize, &[u8]) -> Result<(), Diagnostic>,
+    ) -> Result<(), Diagnostic> {
+        let mut number = 0;
+        while number < weights.len() {
+            let mut bytes = 0;
+            let fits = |weight: &&Weight| {
+                bytes += weight.bytes();
+                bytes <= AT_ONCE
+            };
+            // One that is larger goes alone.
+            let count = weights[number..].iter().take_while(fits).count().max(1);
+            let read = |weight: &Weight| weight.read(self.version);
+            let all: Vec<Vec<u8>> =
+                weights[number..][..count].par_iter().map(read).collect::<Result<_, Diagnostic>>()?;
+            for bytes in all {
+                let Weight { name, .. } = &weights[number];
+                let is_whole = bytes.len() as u64 == weights[number].bytes();
+                assert!(is_whole, "`{name}` has the shape that the graph says");
+                put(number, &bytes)?;
+                (self.progress)(bytes.len() as u64);
+                number += 1;
+            }
+        }
+        Ok(())
     }
 
     /// The model's own file.
