@@ -149,6 +149,10 @@ impl<'a> Builder<'a> {
         self.constant(element::DOUBLE, &[], value.to_le_bytes().into())
     }
 
+    pub fn bool(&mut self, value: bool) -> Name {
+        self.constant(element::BOOL, &[], vec![value.into()])
+    }
+
     pub fn floats(&mut self, values: &[f32], dims: &[usize]) -> Name {
         self.constant(element::FLOAT, dims, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }

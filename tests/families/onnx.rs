@@ -134,6 +134,7 @@ fn is_whole(tensor: &Tensor) {
     let size = match tensor.data_type {
         element::FLOAT => 4,
         element::INT64 | element::DOUBLE => 8,
+        element::BOOL => 1,
         other => panic!("`{}` is of type {other}", tensor.name),
     };
     let bytes = tensor.dims.iter().product::<i64>() * size;

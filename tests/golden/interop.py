@@ -93,17 +93,25 @@ def small(**fields):
 
 GROUPED = {"num_key_value_heads": 2}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LLAMA3["original_max_position_embeddings"] = 16
 MIXED = {"num_experts_per_tok": 2, "moe_intermediate_size": 24, "decoder_sparse_step": 1}
 PICTURES = {"image_size": 28, "patch_size": 7, "num_channels": 3, "vocab_size": None}
+POSITIONS = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 320, "n_positions": 80}
+DISTILLED = {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "vocab_size": 320, "max_position_embeddings": 80}
+LATENT = {"kv_lora_rank": 16, "q_lora_rank": None, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+ROUTED = {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 24, "first_k_dense_replace": 0}
+DEEPSEEK = {**LATENT, **ROUTED, "num_key_value_heads": 4, "topk_method": "greedy", "n_group": 1, "topk_group": 1}
+SWITCH = {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "num_experts": 4, "vocab_size": 320}
+SWITCH |= {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1}
 FAMILIES = {
     "bert, two segments": ("BertForSequenceClassification", "BertConfig", small()),
     "bert, hidden states": ("BertModel", "BertConfig", small()),
     "bert, masked words": ("BertForMaskedLM", "BertConfig", small(tie_word_embeddings=True)),
     "roberta": ("RobertaForSequenceClassification", "RobertaConfig", small(pad_token_id=1, type_vocab_size=1)),
-    "distilbert": ("DistilBertModel", "DistilBertConfig", dict(dim=32, hidden_dim=48, n_layers=2, n_heads=4, vocab_size=320, max_position_embeddings=80)),
-    "gpt2": ("GPT2LMHeadModel", "GPT2Config", dict(n_embd=32, n_layer=2, n_head=4, vocab_size=320, n_positions=80)),
-    "gpt2, classes": ("GPT2ForSequenceClassification", "GPT2Config", dict(n_embd=32, n_layer=2, n_head=4, vocab_size=320, n_positions=80, pad_token_id=0)),
-    "llama 3, long texts": ("LlamaForCausalLM", "LlamaConfig", small(**GROUPED, rope_parameters={**LLAMA3, "original_max_position_embeddings": 16})),
+    "distilbert": ("DistilBertModel", "DistilBertConfig", DISTILLED),
+    "gpt2": ("GPT2LMHeadModel", "GPT2Config", POSITIONS),
+    "gpt2, classes": ("GPT2ForSequenceClassification", "GPT2Config", {**POSITIONS, "pad_token_id": 0}),
+    "llama 3, long texts": ("LlamaForCausalLM", "LlamaConfig", small(**GROUPED, rope_parameters=LLAMA3)),
     "mistral, a window": ("MistralForCausalLM", "MistralConfig", small(**GROUPED, sliding_window=8)),
     "qwen2": ("Qwen2ForCausalLM", "Qwen2Config", small(**GROUPED)),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", small(**GROUPED, head_dim=16)),
@@ -115,9 +123,9 @@ FAMILIES = {
     "deit, two heads": ("DeiTForImageClassificationWithTeacher", "DeiTConfig", small(**PICTURES)),
     "dinov2": ("Dinov2Model", "Dinov2Config", small(**PICTURES, mlp_ratio=2)),
     "dinov2, larger pictures": ("Dinov2Model", "Dinov2Config", small(**PICTURES, mlp_ratio=2)),
+    "deepseek": ("DeepseekV2ForCausalLM", "DeepseekV2Config", small(**DEEPSEEK)),
+    "switch": ("SwitchTransformersForConditionalGeneration", "SwitchTransformersConfig", SWITCH),
 }
-FAMILIES["deepseek"] = ("DeepseekV2ForCausalLM", "DeepseekV2Config", small(num_key_value_heads=4, n_routed_experts=4, n_shared_experts=1, num_experts_per_tok=2, moe_intermediate_size=24, first_k_dense_replace=0, kv_lora_rank=16, q_lora_rank=None, qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8, topk_method="greedy", n_group=1, topk_group=1))
-FAMILIES["switch"] = ("SwitchTransformersForConditionalGeneration", "SwitchTransformersConfig", dict(d_model=32, d_ff=48, d_kv=8, num_layers=2, num_decoder_layers=2, num_sparse_encoder_layers=1, num_sparse_decoder_layers=1, num_heads=4, num_experts=4, vocab_size=320))
 REFUSED = {"deepseek", "switch"}
 HEADS = "prune heads of layers[0] keep 50%"
 FEWER = {
@@ -186,7 +194,7 @@ def picture_inputs(config, side):
         yield {"pixels": rows, "shape": [channels, side, side]}, {"pixel_values": pictures}, False
 
 
-def real(answers, mask, name):
+def real(answers, mask):
     """The rows of real tokens; all rows where an answer is one of each sample."""
     answers = np.asarray(answers)
     return answers[mask.astype(bool)] if answers.ndim == 3 and mask is not None else answers.reshape(-1, answers.shape[-1])
@@ -231,8 +239,8 @@ def differences(programs, directory, case):
         of_onnx = session.run([name], inputs)[0]
         if not np.isfinite(of_onnx).all():
             raise AssertionError("onnxruntime finds what is no number")
-        of_onnx = real(of_onnx, mask, name)
-        of_torch = real(theirs(model, inputs, name), mask, name)
+        of_onnx = real(of_onnx, mask)
+        of_torch = real(theirs(model, inputs, name), mask)
         pairs = [(of_torch, ours), (of_onnx, ours), (of_onnx, of_torch)]
         for at, (left, right) in enumerate(pairs):
             # tamis reads texts of one segment; transformers' own encoders take padding in front for a part of the text.
@@ -289,7 +297,7 @@ def shown(found):
 HEAD = """# tamis, transformers and onnxruntime
 
 Whether three runtimes find the same numbers, on what every pass leaves of the models in `tests/models`, and on the smallest model of each
-family. Written by `tests/golden/interop.py --write`, which says how; nothing here is copied by hand.
+family. Written by `tests/golden/interop.py --write`, which says how; nothing here is copied by hand. What runs where: [elsewhere](elsewhere.md).
 
 A figure is the largest difference between any two numbers of the answers (logits, or last hidden states) over two padded batches of
 texts of 1 to 61 tokens, or over pictures. All three compute in f32. `–`: tamis itself reads texts of one segment.
@@ -298,8 +306,9 @@ texts of 1 to 61 tokens, or over pictures. All three compute in f32. `–`: tami
 
 
 def table(title, rows):
-    lines = [f"## {title}", "", "| {} | {} | transformers − tamis | onnxruntime − tamis | onnxruntime − transformers |".format(*rows[0]), "|---|---|---|---|---|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows[1:]]) + "\n"
+    heads = [*rows[0], "transformers − tamis", "onnxruntime − tamis", "onnxruntime − transformers"]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [heads, ["---"] * 5, *rows[1:]]]
+    return "\n".join([f"## {title}", "", *lines]) + "\n"
 
 
 def main():
@@ -307,7 +316,7 @@ def main():
     transformers.utils.logging.disable_progress_bar()
     arguments = [argument for argument in sys.argv[1:] if argument != "--write"]
     programs, asked = [Path(program).resolve() for program in arguments[:2]], arguments[2:]
-    passes, families, bad = [("pass", "model")], [("family", "class and steps")], []
+    passes, families, bad = [("model", "steps")], [("family", "steps")], []
     with tempfile.TemporaryDirectory() as place:
         place = Path(place)
 
@@ -322,21 +331,23 @@ def main():
         for case, (models, steps) in CASES.items():
             for model in models:
                 step = steps if isinstance(steps, str) else steps[model]
-                rows.append((passes, case, f"`{model}`", partial(passed, case, model, step)))
+                rows.append((passes, case, model, step, partial(passed, case, model, step)))
         for name, (kind, *_) in FAMILIES.items():
-            rows.append((families, name, f"`{kind}`", partial(of_family, name, "")))
+            family = f"{name} (`{kind}`)"
+            rows.append((families, name, family, "", partial(of_family, name, "")))
             if name not in REFUSED:
                 step = FEWER.get(name, HEADS)
-                rows.append((families, name, f"`{step}`", partial(of_family, name, step)))
-        for number, (of, name, subject, make) in enumerate(rows):
+                rows.append((families, name, family, step, partial(of_family, name, step)))
+        for number, (of, name, subject, step, make) in enumerate(rows):
             if asked and name not in asked:
                 continue
             found = tried(partial(make, place / str(number)))
-            of.append((name, subject, *shown(found)))
+            lines = step.replace("; ", "\n").splitlines()
+            of.append((subject, ", ".join(f"`{line}`" for line in lines) or "unchanged", *shown(found)))
             is_off = not isinstance(found, str) and any(off > BOUND for off in found)
             is_bad = is_off or isinstance(found, str) != (name in REFUSED)
             bad += [name] * is_bad
-            print(f"{'BAD ' if is_bad else '    '}{name:32} {subject:40} {'  '.join(shown(found))}", flush=True)
+            print(f"{'BAD ' if is_bad else '    '}{name:32} {subject:16} {'  '.join(shown(found))}", flush=True)
     if "--write" in sys.argv:
         PAGE.write_text(HEAD + table("Passes", passes) + "\n" + table("Families", families))
     sys.exit(bool(bad))

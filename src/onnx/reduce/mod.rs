@@ -108,8 +108,10 @@ impl Lowering<'_> {
         let all = [&x.name, &query.name, &key.name, &sizes].map(String::as_str);
         let batch = self.b.extent(&x.name, 0);
         let batch = self.b.squeeze(&batch, &[0]);
+        // ONNX lets the condition be left out, which not every runtime knows.
+        let go_on = self.b.bool(true);
         let body = self.text_body(of, heads, all, mask);
-        let [rows, sizes, mask] = self.b.op_of("Loop", &[&batch, ""], vec![Attribute::graph("body", body)]);
+        let [rows, sizes, mask] = self.b.op_of("Loop", &[&batch, &go_on], vec![Attribute::graph("body", body)]);
         let lengths = self.b.sum(&mask, 1, false);
         let longest = self.b.reduce("ReduceMax", &lengths, 0, true);
         let first = self.b.ints(&[0]);
