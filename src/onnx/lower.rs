@@ -54,7 +54,8 @@ pub struct Lowering<'a> {
     pub graph: &'a Graph,
     values: BTreeMap<OpId, Value>,
     inputs: BTreeMap<&'static str, ValueInfo>,
-    outputs: Vec<ValueInfo>,
+    /// By operation, so that they come in the order in which the family names them.
+    outputs: BTreeMap<OpId, Vec<ValueInfo>>,
     /// The operation that is being lowered.
     at: OpId,
 }
@@ -85,7 +86,7 @@ pub fn lower(graph: &Graph) -> Result<(Builder<'_>, Ports), CannotExport> {
         graph,
         values: BTreeMap::new(),
         inputs: BTreeMap::new(),
-        outputs: Vec::new(),
+        outputs: BTreeMap::new(),
         at: first,
     };
     for op in schedule.into_iter().filter(|op| wanted.contains(op)) {
@@ -97,7 +98,7 @@ pub fn lower(graph: &Graph) -> Result<(Builder<'_>, Ports), CannotExport> {
     let Lowering { b, mut inputs, outputs, .. } = lowering;
     let order = [IDS, MASK, TYPES, PIXELS];
     let inputs = order.into_iter().filter_map(|name| inputs.remove(name)).collect();
-    Ok((b, Ports { inputs, outputs }))
+    Ok((b, Ports { inputs, outputs: outputs.into_values().flatten().collect() }))
 }
 
 /// Operations behind which an output lies. Where there are logits, what heads read is not asked for.
@@ -246,7 +247,7 @@ impl Lowering<'_> {
         }
         dims.push(Dimension::of(self.width(op)));
         self.b.give(&x.name, named);
-        self.outputs.push(ValueInfo::new(named, element::FLOAT, dims));
+        let mut ports = vec![ValueInfo::new(named, element::FLOAT, dims)];
         if let (true, true, Some(mask)) = (of_tokens, self.is_reduced(), &x.rows.mask) {
             let mask = self.b.cast(mask, element::FLOAT);
             let counts = match &x.rows.sizes {
@@ -255,8 +256,9 @@ impl Lowering<'_> {
             };
             self.b.give(&counts, REDUCED_MASK);
             let dims = vec![Dimension::named("batch"), Dimension::named(sequence)];
-            self.outputs.push(ValueInfo::new(REDUCED_MASK, element::FLOAT, dims));
+            ports.push(ValueInfo::new(REDUCED_MASK, element::FLOAT, dims));
         }
+        self.outputs.insert(op, ports);
         x.clone()
     }
 

@@ -53,7 +53,8 @@ pub struct Lowered {
 /// # Errors
 /// The first operation that cannot be said, and why.
 pub fn lower(graph: &Graph, notes: &[(String, String)]) -> Result<Lowered, CannotExport> {
-    let family = |why: &str| CannotExport { operation: format!("the family `{}`", graph.family), why: why.into() };
+    let family =
+        |why: &str| CannotExport { operation: format!("the family `{}`", graph.family), why: why.into() };
     let texts = graph.ops.node_weights().filter(|made| made.op == Op::TokenIds).count();
     if texts > 1 {
         return Err(family("it reads two texts, one with an encoder and one with a decoder"));

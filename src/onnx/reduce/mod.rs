@@ -111,7 +111,8 @@ impl Lowering<'_> {
         // ONNX lets the condition be left out, which not every runtime knows.
         let go_on = self.b.bool(true);
         let body = self.text_body(of, heads, all, mask);
-        let [rows, sizes, mask] = self.b.op_of("Loop", &[&batch, &go_on], vec![Attribute::graph("body", body)]);
+        let [rows, sizes, mask] =
+            self.b.op_of("Loop", &[&batch, &go_on], vec![Attribute::graph("body", body)]);
         let lengths = self.b.sum(&mask, 1, false);
         let longest = self.b.reduce("ReduceMax", &lengths, 0, true);
         let first = self.b.ints(&[0]);
