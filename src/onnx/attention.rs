@@ -3,7 +3,7 @@
 use super::builder::Name;
 use super::lower::{CannotExport, Lowering, Value};
 use super::proto::{Attribute, element};
-use crate::graph::{Attention, OpId, Rope, RopeScaling};
+use crate::graph::{Attention, OpId, Rope};
 
 /// Heads and their widths.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +139,7 @@ impl Lowering<'_> {
     /// positions are off by more than a step of the fast pairs.
     fn turns(&mut self, rope: &Rope, dim: usize) -> [Name; 2] {
         let places = self.places();
-        let speeds: Vec<f64> = (0..dim / 2).map(|pair| speed(rope, pair, dim)).collect();
+        let speeds: Vec<f64> = (0..dim / 2).map(|pair| rope.speed(pair, dim)).collect();
         let key = format!("{rope:?} {dim}");
         let angles = self.b.once(format!("angles {key}"), |b| {
             let places = b.cast(&places, element::DOUBLE);
@@ -166,19 +166,5 @@ impl Lowering<'_> {
         };
         let (left, right) = (side("Sub", &first, &second), side("Add", &second, &first));
         self.b.concat(&[&left, &right], -1)
-    }
-}
-
-/// How fast a pair turns, in radians a position.
-fn speed(rope: &Rope, pair: usize, dim: usize) -> f64 {
-    let plain = rope.theta.powf(-2.0 * pair as f64 / dim as f64);
-    match rope.scaling {
-        None => plain,
-        Some(RopeScaling::Linear { factor }) => plain / factor,
-        Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions }) => {
-            let turns = original_positions as f64 * plain / (2.0 * std::f64::consts::PI);
-            let blend = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
-            plain * (1.0 - blend) / factor + plain * blend
-        }
     }
 }
