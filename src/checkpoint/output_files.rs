@@ -156,7 +156,7 @@ mod tests {
             OutputFiles::create(&target, existing, &[], inputs).unwrap_err().code
         };
         assert_eq!(refused(Existing::Refuse, &[]), &codes::OUTPUT_EXISTS);
-        assert_eq!(refused(Existing::Replace, &[target.clone()]), &codes::OUTPUT_IS_INPUT);
+        assert_eq!(refused(Existing::Replace, std::slice::from_ref(&target)), &codes::OUTPUT_IS_INPUT);
         let output = OutputFiles::create(&target, Existing::Replace, &[], &[]).unwrap();
         output.file("").unwrap().write_all(b"new").unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "old");
