@@ -300,7 +300,7 @@ Whether three runtimes find the same numbers, on what every pass leaves of the m
 family. Written by `tests/golden/interop.py --write`, which says how; nothing here is copied by hand. What runs where: [elsewhere](elsewhere.md).
 
 A figure is the largest difference between any two numbers of the answers (logits, or last hidden states) over two padded batches of
-texts of 1 to 61 tokens, or over pictures. All three compute in f32. `–`: tamis itself reads texts of one segment.
+texts of 1 to 61 tokens, or over pictures; between onnxruntime and tamis also with the padding in front. All three compute in f32. `–`: tamis itself reads texts of one segment.
 
 """
 
