@@ -13,6 +13,7 @@ pub mod graph;
 pub mod ide;
 pub mod measures;
 pub mod observe;
+pub mod onnx;
 pub mod optimize;
 pub mod pass;
 pub mod passes;

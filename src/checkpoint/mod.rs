@@ -18,6 +18,7 @@ mod index;
 mod layout;
 mod listing;
 mod output;
+mod output_files;
 mod partial;
 mod sha256;
 mod tensor_files;
@@ -39,6 +40,7 @@ pub use graph_file::{GRAPH_FILE, graph_json};
 pub use hub::locate;
 pub use layout::{FileLayout, Layout, SHARD_SIZE, Slot, TensorSpec};
 pub use output::{Existing, OutputDir, discard};
+pub use output_files::OutputFiles;
 pub use tensor_files::TensorFiles;
 pub use through::Passing;
 

@@ -70,6 +70,11 @@ impl Partial {
         Ok(())
     }
 
+    /// What was moved out of it stays, in parents that were made for it; the directory itself goes.
+    pub fn keep_parents(mut self) {
+        self.made.clear();
+    }
+
     /// Writes the new name to disk.
     fn finish(&mut self) -> io::Result<()> {
         self.published = true;

@@ -6,6 +6,7 @@ mod diff;
 mod doc;
 mod eval;
 mod explain;
+mod export;
 mod fmt;
 mod import;
 mod inspect;
@@ -49,6 +50,7 @@ enum Command {
     Diff(diff::Diff),
     Verify(verify::Verify),
     Eval(eval::Eval),
+    Export(export::Export),
     Time(time::Time),
     Fmt(fmt::Fmt),
     Doc(doc::Doc),
@@ -88,6 +90,7 @@ impl Command {
             Command::Diff(diff) => (diff.run(session), diff.format),
             Command::Verify(verify) => (verify.run(session), verify.format),
             Command::Eval(eval) => (eval.run(session), eval.format),
+            Command::Export(export) => (export.run(session), export.format),
             Command::Time(time) => (time.run(session), time.format),
             Command::Fmt(fmt) => (fmt.run(session), fmt.format),
             Command::Doc(doc) => (doc.run(session), doc.format),

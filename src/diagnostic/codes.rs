@@ -406,6 +406,9 @@ codes! {
     // -- command line
     /// A recipe cannot be read: it is not there, it is a directory, or its text is not UTF-8.
     RECIPE_UNREADABLE = "recipe-unreadable", Error, Input;
+    /// The model holds an operation that has no form in ONNX: one that tamis counts and does not run, or one that needs to know more
+    /// of its input than a file can say. Nothing was written; the message names the operation and says why.
+    CANNOT_EXPORT = "cannot-export", Error, Input;
     /// `tamis explain` was asked about a word that is no code. Codes stand in brackets behind the severity: of
     /// `error[unknown-verb]: ...` the code is `unknown-verb`.
     UNKNOWN_CODE = "unknown-code", Error, Usage;

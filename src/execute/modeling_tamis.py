@@ -81,8 +81,8 @@ class TamisModel(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **_):
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
-    def forward(self, input_ids=None, attention_mask=None, pixel_values=None, labels=None, **_):
-        run = Run(self, input_ids, attention_mask, pixel_values)
+    def forward(self, input_ids=None, attention_mask=None, pixel_values=None, labels=None, token_type_ids=None, **_):
+        run = Run(self, input_ids, attention_mask, pixel_values, token_type_ids)
         values, found = {}, {}
         for number, operands in self.order:
             op = self.graph["ops"]["nodes"][number]
@@ -142,8 +142,8 @@ class TamisModel(PreTrainedModel, GenerationMixin):
 class Run:
     """One forward pass: the operations of a graph."""
 
-    def __init__(self, model, input_ids, attention_mask, pixel_values):
-        self.model, self.ids, self.pictures = model, input_ids, pixel_values
+    def __init__(self, model, input_ids, attention_mask, pixel_values, token_type_ids):
+        self.model, self.ids, self.pictures, self.segments = model, input_ids, pixel_values, token_type_ids
         ops = [named(op["op"]) for op in model.graph["ops"]["nodes"]]
         self.is_reduced = any(kind == "reduce_tokens" for kind, _ in ops)
         self.is_causal = any(kind == "attention" and of["causal"] for kind, of in ops)
@@ -181,12 +181,18 @@ class Run:
 
     def grid_positions(self, of, x, dims):
         rows = self.table(of["table"])
-        if rows.shape[0] != x.shape[1]:
-            raise NotImplementedError("pictures of another size than the model's own are for tamis to run")
+        size = [side // patch for side, patch in zip(self.pictures.shape[2:], of["patch"])]
+        if size != of["grid"]:
+            square = rows[1:].reshape(1, *of["grid"], -1).permute(0, 3, 1, 2)
+            square = F.interpolate(square, size=size, mode="bicubic", align_corners=False)
+            rows = torch.cat([rows[:1], square[0].flatten(1).T])
         return rows.expand_as(x)
 
     def types(self, site, x, dims):
-        return self.table(site)[0].expand_as(x)
+        table = self.table(site)
+        if self.segments is None or len(table) == 1:
+            return table[0].expand_as(x)
+        return F.embedding(self.segments, table)
 
     def patches(self, site, x, dims):
         view = named(self.model.graph["sites"][site]["weight"])[1]
@@ -241,7 +247,9 @@ class Run:
             rows.append(row[0])
             sizes.append(None if size is None else size[0])
         self.mask = padded([torch.ones(len(row), dtype=self.mask.dtype, device=x.device) for row in rows], 0)
-        self.sizes = None if sizes[0] is None else padded(sizes, 1)
+        if any(size is not None for size in sizes):  # a text too short to lose a token has none of its own
+            sizes = [torch.ones(len(row), device=x.device) if size is None else size for row, size in zip(rows, sizes)]
+            self.sizes = padded(sizes, 1)
         return padded(rows, 0)
 
     def seen(self, of, tokens, device):
@@ -314,7 +322,10 @@ class Run:
         return x * factor
 
     def token(self, number, x, dims):
-        return x[:, number]
+        if self.mask is None:
+            return x[:, number]
+        at = (self.mask.cumsum(-1) == number + 1).int().argmax(-1)  # padding may be in front
+        return x[torch.arange(len(x), device=x.device), at]
 
     def mean(self, _, x, dims):
         weights = torch.ones_like(x[..., 0]) if self.sizes is None else self.sizes.to(x.dtype)

@@ -133,6 +133,24 @@ pub enum RopeScaling {
     Llama3 { factor: f64, low_freq_factor: f64, high_freq_factor: f64, original_positions: usize },
 }
 
+impl Rope {
+    /// How fast a pair of a head's dimensions turns, in radians a position.
+    pub fn speed(&self, pair: usize, head_dim: usize) -> f64 {
+        let plain = self.theta.powf(-2.0 * pair as f64 / head_dim as f64);
+        match self.scaling {
+            None => plain,
+            Some(RopeScaling::Linear { factor }) => plain / factor,
+            Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions }) => {
+                let length = 2.0 * std::f64::consts::PI / plain;
+                let original = original_positions as f64;
+                let blend = (original / length - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                let blend = blend.clamp(0.0, 1.0);
+                plain * (1.0 - blend) / factor + plain * blend
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experts {
     pub axis: AxisId,

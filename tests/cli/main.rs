@@ -5,6 +5,7 @@ mod calibrated;
 mod changed;
 mod data;
 mod editor;
+mod export;
 mod full_disk;
 mod hostile;
 mod latency;

@@ -5,6 +5,7 @@ mod disagreements;
 mod export;
 mod graph_file;
 mod inspected;
+mod onnx;
 mod support;
 mod tokens;
 

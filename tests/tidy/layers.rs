@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["syntax", "graph"],
     &["checkpoint"],
     &["weights"],
-    &["pass", "compare"],
+    &["pass", "compare", "onnx"],
     &["check", "runtime"],
     &["plan", "reference", "observe"],
     &["optimize", "provenance"],

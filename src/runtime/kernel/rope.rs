@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::{ROWS, wide};
-use crate::graph::{Rope, RopeScaling};
+use crate::graph::Rope;
 
 /// Cosines and sines, a row of `head_dim / 2` for each position.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct Turns {
 impl Turns {
     pub fn new(rope: &Rope, head_dim: usize, positions: usize) -> Self {
         let half = head_dim / 2;
-        let frequencies: Vec<f64> = (0..half).map(|at| frequency(rope, at, head_dim)).collect();
+        let frequencies: Vec<f64> = (0..half).map(|at| rope.speed(at, head_dim)).collect();
         let angles: Vec<f64> = (0..positions)
             .flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency))
             .collect();
@@ -28,22 +28,6 @@ impl Turns {
 
     pub fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)
-    }
-}
-
-/// How fast a pair turns, in radians a position.
-fn frequency(rope: &Rope, at: usize, head_dim: usize) -> f64 {
-    let plain = rope.theta.powf(-2.0 * at as f64 / head_dim as f64);
-    match rope.scaling {
-        None => plain,
-        Some(RopeScaling::Linear { factor }) => plain / factor,
-        Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions }) => {
-            let length = 2.0 * std::f64::consts::PI / plain;
-            let original = original_positions as f64;
-            let blend = (original / length - low_freq_factor) / (high_freq_factor - low_freq_factor);
-            let blend = blend.clamp(0.0, 1.0);
-            plain * (1.0 - blend) / factor + plain * blend
-        }
     }
 }
 
