@@ -144,7 +144,7 @@ impl Adapted {
 }
 
 /// Where the weights are that a low rank explains least: the largest of what is left when a matrix is split, turn by turn, into a low
-/// rank and a sparse part (GoDec; DSEE, section 3.2, takes its randomized kin). Ascending.
+/// rank and a sparse part, which begins as the largest weights (GoDec; DSEE, section 3.2, takes its randomized kin). Ascending.
 ///
 /// # Errors
 /// Where the matrix holds no numbers.
@@ -156,10 +156,11 @@ fn support(
 ) -> Result<Vec<u32>, TensorError> {
     const TURNS: usize = 10;
     let rank = rank.min(out.min(inputs));
-    let mut apart: Vec<u32> = Vec::new();
+    let mut apart = largest(matrix, count);
+    // What is not apart, and the low rank's own values where it is.
+    let mut rest = matrix.to_vec();
+    apart.iter().for_each(|&at| rest[at as usize] = 0.0);
     for _ in 0..TURNS {
-        let mut rest = matrix.to_vec();
-        apart.iter().for_each(|&at| rest[at as usize] = 0.0);
         let low = factor(&rest, out, inputs, rank)?;
         let mut left = matrix.to_vec();
         for (row, left_of) in left.chunks_exact_mut(inputs).enumerate() {
@@ -168,17 +169,25 @@ fn support(
                 left_of.iter_mut().zip(right).for_each(|(left, right)| *left -= weight * right);
             }
         }
-        let mut order: Vec<u32> = (0..left.len() as u32).collect();
-        let size = |at: u32| left[at as usize].abs();
-        order.sort_by(|&a, &b| size(b).total_cmp(&size(a)).then(a.cmp(&b)));
-        order.truncate(count);
-        order.sort_unstable();
-        if order == apart {
+        let next = largest(&left, count);
+        if next == apart {
             break;
         }
-        apart = order;
+        apart = next;
+        rest.copy_from_slice(matrix);
+        apart.iter().for_each(|&at| rest[at as usize] -= left[at as usize]);
     }
     Ok(apart)
+}
+
+/// Numbers of the largest values, whatever their sign; of equals the first. Ascending.
+fn largest(values: &[f32], count: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    let size = |at: u32| values[at as usize].abs();
+    order.sort_by(|&a, &b| size(b).total_cmp(&size(a)).then(a.cmp(&b)));
+    order.truncate(count);
+    order.sort_unstable();
+    order
 }
 
 #[cfg(test)]
