@@ -41,7 +41,7 @@ impl Record {
             sparsified: sites(&before.graph, &after.graph, sparsified),
             cast: cast(&before.graph, &after.graph),
             training: found.find(|finding| match finding {
-                Finding::Trained { training, .. } => Some(training.clone()),
+                Finding::Trained { training, .. } => Some((**training).clone()),
                 _ => None,
             }),
         }

@@ -168,7 +168,7 @@ pub enum Finding {
     /// output each layer lost, by path.
     Tensors { dir: PathBuf, lost: BTreeMap<String, f64> },
     /// Tensors that were trained, in a directory of their own, by the numbers of their params.
-    Trained { dir: PathBuf, training: Training },
+    Trained { dir: PathBuf, training: Box<Training> },
 }
 
 /// What there is to tell of a training. The same for any number of threads, and of a run that was stopped in between.

@@ -20,7 +20,7 @@ fn golden(case: &str) -> Json {
 /// What is told of the last training.
 fn training(outcome: &Outcome) -> Training {
     let of = |finding: &Finding| match finding {
-        Finding::Trained { training, .. } => Some(training.clone()),
+        Finding::Trained { training, .. } => Some((**training).clone()),
         _ => None,
     };
     outcome.findings.iter().rev().find_map(|finding| of(finding)).expect("a step trains")

@@ -190,7 +190,7 @@ impl Work for TrainWeights {
             unreachable!("a room is finished as tensors")
         };
         let _ = fs::remove_dir_all(state_dir(at));
-        Ok(Finding::Trained { dir, training })
+        Ok(Finding::Trained { dir, training: Box::new(training) })
     }
 
     fn remarks(&self, _: &Version, found: &Finding) -> Vec<Diagnostic> {

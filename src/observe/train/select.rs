@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::objective::Objective;
 use super::student::{Pace, Student};
-use crate::graph::{Graph, Op, OpId, View};
+use crate::graph::{Expert, Graph, Op, OpId, View};
 use crate::pass::{Ratio, Told};
 use crate::runtime::{Batch, Failure};
 use crate::tensor::backward::{Gradient, choose, cost};
@@ -105,7 +105,7 @@ fn passed(graph: &Graph, op: OpId) -> f64 {
             rows * views.map(|view| graph.view_elements(view) as f64).sum::<f64>()
         }
         Op::Experts(of) => {
-            let sites = of.experts.iter().flat_map(|expert| expert.sites());
+            let sites = of.experts.iter().flat_map(Expert::sites);
             let all: f64 = sites
                 .flat_map(|site| graph.matrix_views(site))
                 .map(|view| graph.view_elements(view) as f64)
