@@ -68,7 +68,18 @@ impl Reader for Made {
     }
 }
 
+/// As the program does: buffers come and go by the megabyte, and glibc would hand each back to the system.
+fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: these calls set parameters of the allocator, and no other thread is there yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+    }
+}
+
 fn main() {
+    keep_freed_memory();
     let python = std::env::args().skip(1).find(|argument| argument != "--bench");
     let vit = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/vit-fashion");
     compare("vit-fashion, 64 pictures", &vit, Made::Pictures(64), 64, python.as_deref());
