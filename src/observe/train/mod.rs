@@ -395,6 +395,9 @@ impl<'a> Loop<'a> {
             all += weight;
         }
         let (step, loss) = (self.done.step, sum / all.max(1) as f64);
+        if !loss.is_finite() {
+            return Err(self.diverged(step - 1, "the loss on held-out samples"));
+        }
         self.done.held_out.push(Point { step, loss });
         if self.done.best.is_none_or(|(_, best)| loss < best) {
             self.done.best = Some((step, loss));
