@@ -273,7 +273,7 @@ impl<'a> Loop<'a> {
         if let Some(saved) = made.saved_before() {
             made.done = made.student.restore(&mut made.objective, saved)?;
             if !made.done.active.is_empty() {
-                made.student.activate(made.done.active.clone()).map_err(Failure::told)?;
+                made.student.activate(made.done.active.clone());
             }
         }
         Ok(made)

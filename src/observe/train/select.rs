@@ -132,7 +132,7 @@ pub fn select(
     pace: Pace,
 ) -> Result<f64, Failure> {
     let count = student.trained.len();
-    student.activate(vec![true; count])?;
+    student.activate(vec![true; count]);
     let before = student.remember(objective);
     let gradients = |student: &mut Student<'_>, objective: &mut Objective<'_>| -> Result<(), Failure> {
         student.begin(objective, None, pace.step);
@@ -158,6 +158,6 @@ pub fn select(
     for (&place, chosen) in costs.places.iter().zip(&chosen) {
         active[place] = *chosen || !moved;
     }
-    student.activate(active)?;
+    student.activate(active);
     Ok(cost(&all, &chosen))
 }

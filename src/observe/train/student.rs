@@ -1,11 +1,11 @@
 //! The model that learns: its variables, their gradients, and how they move.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, TensorId, Var};
 
 use super::Progressed;
 use super::adapter::{Adapted, Adapter};
@@ -89,15 +89,11 @@ impl<'a> Student<'a> {
     }
 
     /// Says which variables have gradients from now on; the others stay as they are.
-    ///
-    /// # Errors
-    /// None that is not an error of ours.
-    pub fn activate(&mut self, active: Vec<bool>) -> Result<(), Failure> {
+    pub fn activate(&mut self, active: Vec<bool>) {
         let off = self.trained.iter().zip(&active).filter(|(_, active)| !**active);
-        let off: BTreeSet<String> = off.map(|(one, _)| format!("{:?}", one.tensor.id())).collect();
-        self.running = self.weights.with_constants(|tensor| off.contains(&format!("{:?}", tensor.id())));
+        let off: HashSet<TensorId> = off.map(|(one, _)| one.tensor.id()).collect();
+        self.running = self.weights.with_constants(|tensor| off.contains(&tensor.id()));
         self.trained.iter_mut().zip(active).for_each(|(one, active)| one.active = active);
-        Ok(())
     }
 
     /// Weights and moments as they are.
