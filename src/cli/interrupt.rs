@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tamis::checkpoint::discard;
@@ -10,6 +11,16 @@ use super::terminal;
 
 /// Signals that tell a program to stop, and that can be answered.
 const STOPS: [libc::c_int; 2] = [libc::SIGINT, libc::SIGTERM];
+
+/// Whether a signal is being answered. What fails from now on fails because its files are taken away.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the end where the program is being stopped: the signal says how it ended, not an error that came of it.
+pub fn settle() {
+    while STOPPING.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
 
 /// Holds signals back from all threads, this one and those that it starts from now on.
 pub struct Held(libc::sigset_t);
@@ -49,6 +60,7 @@ impl Held {
             if unsafe { libc::sigwait(&raw const self.0, &raw mut signal) } != 0 {
                 return;
             }
+            STOPPING.store(true, Ordering::SeqCst);
             terminal::write_err("stopped: outputs that were not finished are taken back\n");
             // Other threads go on for a moment and may make a file while its directory is being removed.
             for _ in 0..3 {

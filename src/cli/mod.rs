@@ -77,6 +77,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
     let mut session = Session::new();
     let (answered, format) = command.run(&mut session);
+    interrupt::settle();
     ExitCode::from(session.finish(answered, format))
 }
 
