@@ -140,3 +140,21 @@ fn samples_do_not_see_each_other() {
         agree(&row(&together, at), &row(&alone, 0), "alone and together");
     }
 }
+
+/// A model of which one layer at a time is in memory answers with the same bits: a large teacher is run so.
+#[test]
+fn layer_by_layer_answers_are_the_same() {
+    for name in ["bert-eras", "mixtral-sotu"] {
+        let (dir, version) = trained(name);
+        let samples = token_samples(&golden(&dir)["inputs"]);
+        let whole = forward(&version, samples.clone());
+        let made: Vec<Batch> =
+            batches(samples.into_iter().map(Ok), usize::MAX, 1).collect::<Result<_, _>>().unwrap();
+        let mut by_layers = Outputs::default();
+        Model::new(&version).run(&made, &mut by_layers).unwrap();
+        let of = |outputs: Outputs| {
+            outputs.logits.unwrap().tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(of(by_layers), of(whole), "{name}");
+    }
+}

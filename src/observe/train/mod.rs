@@ -145,12 +145,10 @@ impl Work for TrainWeights {
         let elements = |id: &ParamId| graph.elements(&graph.params[*id]) as u64;
         let all: u64 = graph.weights().map(|(id, _)| elements(&id)).sum();
         let trained: u64 = trained_params(graph, &self.sites).iter().map(elements).sum();
-        let of_teacher = |teacher: &NamedModel| match &teacher.other {
-            Some(other) => other.graph.weights().map(|(_, param)| other.graph.elements(param) as u64).sum(),
-            None => all,
-        };
+        let of_teacher =
+            |teacher: &NamedModel| Teacher::holds(teacher.other.as_ref().map_or(graph, |other| &other.graph));
         let teachers: u64 = self.teachers.iter().map(of_teacher).sum();
-        4 * (all + teachers + 3 * trained)
+        4 * (all + 3 * trained) + teachers
     }
 
     fn run(&self, at: &Context<'_>) -> Result<Finding, Diagnostic> {
