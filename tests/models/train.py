@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the small models of the tests: `train.py DATA [vit-fashion bert-eras llama-sotu mixtral-sotu]`.
+"""Trains the small models of the tests: `train.py DATA [vit-fashion vit-fashion-50 bert-eras llama-sotu mixtral-sotu]`.
 
 Each is made by transformers' own class and written by save_pretrained, so that names, dtypes and configs are
 those of the format. What DATA holds is told in sources.py. Seeds are fixed; the same machine and versions give
@@ -109,28 +109,38 @@ def picture_batches(pixels, labels, size, seed, moved):
 
 
 def vit_fashion(data):
+    sizes = {"patch_size": 7, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4}
+    vit(data, "vit-fashion", 6, 4, **sizes)
+
+
+def vit_fashion_50(data):
+    """Fifty tokens a picture, for what depends on their number."""
+    sizes = {"patch_size": 4, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 6}
+    vit(data, "vit-fashion-50", 4, 3, precision=torch.float32, **sizes)
+
+
+def vit(data, name, moved, still, precision=torch.bfloat16, **sizes):
+    """Trains for `moved` epochs on pictures that are moved about, then for `still` on those that are not."""
     pictures, labels = sources.clothes(data, "train")
     pixels, labels = measure.pixels(pictures), torch.tensor(labels.astype("int64"))
     config = ViTConfig(
         image_size=28,
-        patch_size=7,
         num_channels=1,
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=4,
         num_attention_heads=4,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         id2label=dict(enumerate(sources.CLOTHES)),
-        label2id={name: n for n, name in enumerate(sources.CLOTHES)},
+        label2id={label: n for n, label in enumerate(sources.CLOTHES)},
+        **sizes,
     )
     torch.manual_seed(17)
     model = ViTForImageClassification(config)
     size = 128
     # What the moved pictures teach, then how the pictures are.
-    fit(model, picture_batches(pixels, labels, size, seed=17, moved=2), 6 * len(labels) // size, peak=1.5e-3)
-    fit(model, picture_batches(pixels, labels, size, seed=18, moved=0), 4 * len(labels) // size, peak=1e-3)
-    store(model, "vit-fashion", torch.float32, lambda stored: measure.vit(stored, *sources.clothes(data, "t10k")))
+    epoch = len(labels) // size
+    fit(model, picture_batches(pixels, labels, size, 17, moved=2), moved * epoch, 1.5e-3, precision=precision)
+    fit(model, picture_batches(pixels, labels, size, 18, moved=0), still * epoch, 1e-3, precision=precision)
+    store(model, name, torch.float32, lambda stored: measure.vit(stored, *sources.clothes(data, "t10k")))
     preprocessor = {
         "do_convert_rgb": False,
         "do_normalize": True,
@@ -143,7 +153,7 @@ def vit_fashion(data):
         "rescale_factor": 1 / 255,
         "size": {"height": 28, "width": 28},
     }
-    (HERE / "vit-fashion/preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
+    (HERE / name / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
 
 
 def wordpiece(texts):
@@ -297,6 +307,7 @@ MODELS = {
     "bert-eras": bert_eras,
     "llama-sotu": llama_sotu,
     "vit-fashion": vit_fashion,
+    "vit-fashion-50": vit_fashion_50,
     "mixtral-sotu": mixtral_sotu,
 }
 
