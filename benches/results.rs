@@ -89,7 +89,7 @@ fn classifiers() -> Vec<Case<'static>> {
     cases
 }
 
-/// Fewer tokens of pictures and texts, to three budgets.
+/// Fewer tokens of pictures and texts, to some budgets. `curve.py` draws them.
 fn tokens(pictures: &str) -> Vec<Case<'static>> {
     let pictures = format!("data test = image({pictures:?}, split: \"t10k\")\n");
     let texts =
@@ -103,10 +103,14 @@ fn tokens(pictures: &str) -> Vec<Case<'static>> {
         ("attention mass", "drop tokens at layers[*] by attention_mass"),
         ("random", "drop tokens at layers[*] by random"),
     ];
+    let models = [
+        ("tests/models/vit-fashion-50", &pictures, &["90%", "80%", "70%", "60%", "50%", "40%"][..]),
+        ("tests/models/bert-eras", &texts, &["80%", "65%", "50%"]),
+    ];
     let mut cases = Vec::new();
-    for (model, data) in [("tests/models/vit-fashion", &pictures), ("tests/models/bert-eras", &texts)] {
+    for (model, data, budgets) in models {
         for (method, step) in methods {
-            for budget in ["80%", "65%", "50%"] {
+            for budget in budgets {
                 let step = match step.split_once(" with") {
                     Some((step, with)) => format!("{step} to {budget} macs with{with}"),
                     None => format!("{step} to {budget} macs"),

@@ -8,6 +8,7 @@ use serde_json::json;
 use tamis::checkpoint::sha256_files;
 use tamis::diagnostic::numbers::things;
 use tamis::diagnostic::{Diagnostic, Diagnostics, codes};
+use tamis::execute::TIMINGS;
 use tamis::provenance::{Lock, LockedData, LockedFile, Statement};
 
 use super::answer::{Answer, Format, Session};
@@ -142,7 +143,9 @@ impl Claim {
         let mut found = differences(&self.dir, self.subjects())?;
         let listed: BTreeSet<PathBuf> = self.subjects().map(|(name, _)| name.into()).collect();
         for name in files_below(&self.dir, Path::new("")) {
-            if name != Path::new(STATEMENT) && !listed.contains(&name) {
+            // The statement cannot list itself, and what a run took is of that run alone.
+            let is_apart = [STATEMENT, TIMINGS].map(Path::new).contains(&name.as_path());
+            if !is_apart && !listed.contains(&name) {
                 let path = self.dir.join(&name);
                 let message = format!("`{}` is not in the provenance", path.display());
                 found.push(Diagnostic::new(&codes::FILE_UNLISTED, message).path(path));

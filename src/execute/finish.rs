@@ -7,6 +7,7 @@ use super::data::DataSets;
 use super::input::Input;
 use super::record::Record;
 use super::summary::summary;
+use super::timings::{TIMINGS, Timings};
 use super::verify::{verify, verify_budgets};
 use super::write::Written;
 use super::{Options, RecipeText};
@@ -26,6 +27,7 @@ pub struct Finishing<'a> {
     pub records: &'a BTreeMap<TaskId, Vec<Record>>,
     pub values: &'a BTreeMap<TaskId, f64>,
     pub expectations: &'a BTreeMap<TaskId, Expectation>,
+    pub timings: &'a Timings,
 }
 
 impl Finishing<'_> {
@@ -60,6 +62,7 @@ impl Finishing<'_> {
         let digests = written.output.digests(&verified.digests)?;
         let digests = digests.iter().map(|(name, digest)| (name.display().to_string(), digest.to_string()));
         written.put("provenance.json", &json(&Statement::of(&provenance, &lock, digests.collect())))?;
+        written.put(TIMINGS, &json(self.timings))?;
         written.output.finish()?;
         Ok(provenance)
     }

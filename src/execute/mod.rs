@@ -18,6 +18,7 @@ mod stream;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod timings;
 mod verify;
 mod write;
 
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 pub use crate::pass::{Progress, Silent};
 pub use cache::{Cache, default_cache};
 pub use run::run;
+pub use timings::TIMINGS;
 
 use crate::checkpoint::{Existing, Family};
 use crate::diagnostic::Diagnostic;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::cache::Cache;
 use super::compare::{compare, unmet};
@@ -11,6 +12,7 @@ use super::finish::Finishing;
 use super::input::Input;
 use super::record::Record;
 use super::rooms::Rooms;
+use super::timings::Timings;
 use super::write::{self, Written};
 use super::{Options, Outcome, Saved, outputs, scratch};
 use crate::checkpoint::OutputDir;
@@ -47,6 +49,7 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
         expectations: BTreeMap::new(),
         records: BTreeMap::new(),
         remarks: Vec::new(),
+        timings: Timings::new(),
         written: BTreeMap::new(),
         rooms: Rooms::default(),
         saved: BTreeMap::new(),
@@ -54,7 +57,9 @@ pub fn run(plan: &Plan, options: &Options<'_>, progress: &dyn Progress) -> Resul
     };
     let last = last_uses(plan, &plan.order);
     for (at, &id) in plan.order.iter().enumerate() {
-        running.task(id).map_err(|error| running.located(id, error))?;
+        let begun = Instant::now();
+        let remembered = running.task(id).map_err(|error| running.located(id, error))?;
+        running.timings.add(running.said(id), begun.elapsed(), remembered);
         running.finish_outputs()?;
         let is_dead = |id: &TaskId| last[id] <= at;
         running.versions.retain(|id, _| !is_dead(id));
@@ -82,6 +87,7 @@ struct Running<'a> {
     records: BTreeMap<TaskId, Vec<Record>>,
     /// What was remarked on findings. Not for the record: rules may spare work that a remark would be about.
     remarks: Vec<Diagnostic>,
+    timings: Timings,
     /// Outputs whose tensors are written.
     written: BTreeMap<TaskId, Written>,
     rooms: Rooms,
@@ -101,19 +107,20 @@ fn is_there(finding: &Finding) -> bool {
 type Found = Vec<Arc<Finding>>;
 
 impl Running<'_> {
-    fn task(&mut self, id: TaskId) -> Result<(), Diagnostic> {
+    /// Whether what it finds out was known from an earlier run.
+    fn task(&mut self, id: TaskId) -> Result<bool, Diagnostic> {
         let plan = self.plan;
         match &plan.task(id).does {
+            Does::Work(work) => return self.work(id, work.as_ref()),
             Does::Source => {
                 self.versions.insert(id, Arc::clone(&self.input.version));
             }
-            Does::Work(work) => self.work(id, work.as_ref())?,
             Does::Rewrite(rewriting) => self.rewrite(id, rewriting)?,
             Does::Measure(measuring) => self.measure(id, measuring)?,
             Does::Expect(expecting) => self.expect(id, expecting),
             Does::Save(saving) => self.save(id, saving)?,
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The step that a task belongs to is where its failure is shown.
@@ -148,7 +155,7 @@ impl Running<'_> {
         self.plan.needed(id, Need::Finding).map_or_else(Found::new, |finding| self.found[&finding].clone())
     }
 
-    fn work(&mut self, id: TaskId, work: &dyn Work) -> Result<(), Diagnostic> {
+    fn work(&mut self, id: TaskId, work: &dyn Work) -> Result<bool, Diagnostic> {
         let key = match self.cache.is_there() {
             true => {
                 let evidence = self.data.key(self.plan, id, &mut self.input, &self.cache, self.progress)?;
@@ -158,6 +165,7 @@ impl Running<'_> {
         };
         let mut before = self.found_before(id);
         let known = key.and_then(|key| self.cache.get(&key)).filter(is_there);
+        let remembered = known.is_some();
         let finding: Finding = match known {
             Some(finding) => finding,
             None => {
@@ -180,7 +188,7 @@ impl Running<'_> {
         self.remark(id, work, &finding);
         before.push(Arc::new(finding));
         self.found.insert(id, before);
-        Ok(())
+        Ok(remembered)
     }
 
     /// Asks what there is to say of a finding, whether it is new or remembered.
@@ -284,6 +292,7 @@ impl Running<'_> {
                 records: &self.records,
                 values: &self.values,
                 expectations: &self.expectations,
+                timings: &self.timings,
             };
             let provenance = finishing
                 .finish(saving, written, &mut self.input, &mut self.data, &self.cache)

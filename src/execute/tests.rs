@@ -53,9 +53,11 @@ impl Place {
     }
 
     /// Files of an output, by name.
+    /// All of a directory but what the run took, which no other run takes.
     fn files(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let entries = fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path());
         entries
+            .filter(|path| !path.ends_with(super::timings::TIMINGS))
             .map(|path| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(&path).unwrap()))
             .collect()
     }

@@ -19,7 +19,7 @@ save \"out/quick\"
 ";
 
 /// Every file of an output.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "README.md",
     "config.json",
     "model.safetensors",
@@ -28,6 +28,7 @@ const FILES: [&str; 10] = [
     "report.html",
     "report.json",
     "tamis.lock",
+    "timings.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ];
