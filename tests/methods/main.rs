@@ -16,6 +16,7 @@ mod published;
 mod recovered;
 mod run;
 mod runtime;
+mod shrinking;
 mod sparsify;
 mod tokens;
 mod trained;
