@@ -2,6 +2,7 @@
 //!
 //! Each test is a recipe against a model made on the spot: checked, lowered and carried out as a run does it.
 
+mod balanced;
 mod calibrated;
 mod calibrated_invariants;
 mod calibrated_units;

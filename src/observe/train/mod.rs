@@ -4,6 +4,7 @@
 //! on: the order of samples follows from the seed and the number of the step, and every sum is taken in one order.
 
 mod adapter;
+mod balance;
 mod flow;
 mod objective;
 mod order;

@@ -121,6 +121,10 @@ fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagno
         let error = step.at(ClauseKind::On, &codes::NO_LOSS, message);
         return Err(error.help("say where labels are: `label: \"label\"`"));
     }
+    if terms.balance > 0.0 && !graph.ops.node_weights().any(|made| matches!(made.op, Op::Experts(_))) {
+        let message = "no layer of this model has a router whose load could be even";
+        return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message).help("leave `balance` out"));
+    }
     if terms.inside() > 0.0 && !graph.reductions().is_empty() {
         let message = "states are compared token by token, and tokens became fewer above";
         let error = step.at(ClauseKind::With, &codes::TOKENS_REDUCED, message);
