@@ -210,9 +210,7 @@ impl Reconstructing<'_> {
             let view = view_of(site);
             let matrix = weights.get(site).dense()?;
             let host = Host::of(&matrix)?;
-            for (at, value) in host.values().iter().enumerate() {
-                values[view.index(at / view.inputs, at % view.inputs)] = *value;
-            }
+            view.put(host.values(), &mut values);
         }
         self.room.write(&param.index().to_string(), &mut values)?;
         for &site in here.iter().filter(in_param) {

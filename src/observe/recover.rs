@@ -232,9 +232,7 @@ impl Beside<'_> {
         let view = graph.matrix(weight, graph.sites[site].transposed);
         let [weight_name, bias_name] = recovered_names(path);
         let mut stored = vec![0.0; is.weight.len()];
-        for (at, value) in is.weight.iter().enumerate() {
-            stored[view.index(at / inputs, at % inputs)] = *value;
-        }
+        view.put(&is.weight, &mut stored);
         self.room.write(&weight_name, &mut stored)?;
         let rounded = (0..out * inputs).map(|at| stored[view.index(at / inputs, at % inputs)]).collect();
         weights.get_mut(site).matrix = Matrix::Dense(tensor(rounded, (out, inputs))?);

@@ -53,6 +53,9 @@ training_options! {
         attention: Factor = "0",
         /// What the divergence of the relations among queries, among keys and among values counts.
         relations: Factor = "0",
+        /// What the unevenness of the load of experts counts, where layers have routers: it is `top_k` where all rows of a router are
+        /// chosen as often. Each null expert counts with their mean (AdaMoE, arXiv:2406.13233).
+        balance: Factor = "0",
         /// The layers that `hidden`, `attention` and `relations` compare.
         layers: Layers = "all",
         /// What is trained in the place of whole matrices, to be merged into them.
@@ -75,6 +78,7 @@ impl Pass for Distill {
             hidden: or(self.hidden, !predicts && !inside),
             attention: self.attention.0,
             relations: self.relations.0,
+            balance: self.balance.0,
             layers: self.layers,
         };
         if !terms.needs_teacher() {

@@ -28,6 +28,9 @@ pass! {
     ///
     /// ```tamis
     /// insert null_experts of layers[*] into 4 with { top_k: 3 }
+    ///
+    /// data train = text("train.txt")
+    /// tune weights on train for 200 steps with { balance: 0.1 }
     /// ```
     ///
     /// AdaMoE: Token-Adaptive Routing with Null Experts for Mixture-of-Experts Language Models, arXiv:2406.13233.

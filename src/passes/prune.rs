@@ -4,16 +4,19 @@
 //! prune heads, neurons of layers[*] by magnitude to 60% flops
 //! ```
 
+mod over;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::Extent;
+use crate::observe::Shrinking;
 use crate::pass::elements::{
     Choice, ChooseElements, KeepElements, Limits, ScoreElements, Stay, cost_with, least, refuse_merged,
 };
 use crate::pass::{
-    Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Work,
+    Budget, CostBound, Count, Lowering, Pass, Quantity, Scorer, Stage, StepScope, Target, Tuning, Work,
 };
 use crate::syntax::ast::ClauseKind;
 use crate::{choice, pass};
@@ -48,11 +51,19 @@ pass! {
     /// `keep` and `remove` count elements of each axis; `to` bounds the cost of the whole model, relative to the recipe's
     /// input or absolute, and spends it where scores say. With numbers, as in `heads[0, 3]`, those go.
     ///
+    /// `over` a training, heads and neurons are chosen first; every tensor is trained while a penalty makes the weights small that
+    /// will go, and no others; then they go.
+    ///
     /// ```tamis
     /// prune heads, neurons of layers[*] by magnitude to 60% flops
     /// prune neurons of layers[*] keep 75%
     /// prune heads[0] of layers[0]
+    ///
+    /// data train = text("train.jsonl", label: "label")
+    /// prune neurons of layers[*] keep 50% over tune(train, epochs: 2) with { flow: mask_sparsity(1e-3) }
     /// ```
+    ///
+    /// `over` a training: MaskSparsity, arXiv:2110.06776.
     Prune = "prune" ["heads", "kv_heads", "neurons", "hidden", "experts", "vocab"]
     {
         /// How elements are scored.
@@ -63,6 +74,8 @@ pass! {
         Keep keep: Option<Quantity>,
         /// How many go, of each axis.
         Remove remove: Option<Quantity>,
+        /// A training run at whose end they go, in place of at once: every tensor is trained.
+        Over tuning: Option<Tuning>,
     }
     with {
         /// Who competes with whom when elements are counted; a budget is always spent over all.
@@ -74,6 +87,8 @@ pass! {
         /// Axes of 64 elements and more keep a multiple of this many under a share or a budget, as kernels and N:M patterns
         /// like it; an axis that it does not divide, and one that is given a count, keeps any number.
         multiple: Count = "8",
+        /// How what will go shrinks `over` a training; where nothing is said `mask_sparsity`.
+        flow: Option<Shrinking>,
     }
 }
 
@@ -86,7 +101,7 @@ impl Pass for Prune {
             refuse_open(step)?;
         }
         let lowering = match (how_many, numbered(step)) {
-            (None, true) => named_elements(step)?,
+            (None, true) => self.named(step)?,
             (Some(_), true) => return Err(conflict(step, "numbers and")),
             (Some(HowMany::Of(quantity, goes)), false) => self.counted(step, quantity, goes)?,
             (Some(HowMany::Within(budget)), false) => self.budgeted(step, budget)?,
@@ -184,7 +199,7 @@ impl Prune {
             self.criterion.units(target.noun.name)?;
         }
         let mut notes = Vec::new();
-        let rewrite = KeepElements::new(step.graph, stay);
+        let rewrite = KeepElements::new(step.graph, stay.clone());
         if rewrite.axes.iter().all(|(path, stay)| stay.extent() == Extent::exact(rewrite.before[path])) {
             let message = "this keeps everything";
             notes.push(Diagnostic::at(&codes::NO_EFFECT, step.verb, message));
@@ -194,8 +209,16 @@ impl Prune {
         let score = ScoreElements::new(step.graph, criterion, step.axes());
         let mut work: Vec<Arc<dyn Work>> = vec![Arc::new(score), Arc::new(ChooseElements { choice })];
         work.extend(anew);
-        let stages = vec![Stage { work, rewrite: Arc::new(rewrite) }];
-        Ok(Lowering { stages, bound, notes })
+        let stage = self.spread(step, Stage { work, rewrite: Arc::new(rewrite) }, stay)?;
+        Ok(Lowering { stages: vec![stage], bound, notes })
+    }
+
+    /// `heads[0, 3]`: those go, without scores.
+    fn named(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
+        let stay = named_elements(step)?;
+        let rewrite = Arc::new(KeepElements::new(step.graph, stay.clone()));
+        let stage = self.spread(step, Stage { work: Vec::new(), rewrite }, stay)?;
+        Ok(Lowering { stages: vec![stage], ..Lowering::default() })
     }
 
     fn axes<'t>(&self, step: &StepScope<'t>) -> Vec<Counted<'t>> {
@@ -305,8 +328,8 @@ fn numbered(step: &StepScope<'_>) -> bool {
     step.targets.iter().any(|target| target.indices.is_some())
 }
 
-/// `heads[0, 3]`: those go, without scores.
-fn named_elements(step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
+/// What stays where those go that have numbers.
+fn named_elements(step: &StepScope<'_>) -> Result<BTreeMap<String, Stay>, Diagnostic> {
     let places = step.graph.places();
     let mut stay = BTreeMap::new();
     for target in step.targets {
@@ -326,8 +349,7 @@ fn named_elements(step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
             stay.insert(path.clone(), Stay::These(these));
         }
     }
-    let rewrite = Arc::new(KeepElements::new(step.graph, stay));
-    Ok(Lowering { stages: vec![Stage { work: Vec::new(), rewrite }], ..Lowering::default() })
+    Ok(stay)
 }
 
 fn conflict(step: &StepScope<'_>, what: &str) -> Diagnostic {

@@ -6,7 +6,7 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::observe::{Adapter, Parts, Spending, Terms, lowering};
-use crate::pass::{Count, Data, Length, Lowering, Pass, Ratio, StepScope};
+use crate::pass::{Count, Data, Factor, Length, Lowering, Pass, Ratio, StepScope};
 use crate::{pass, training_options};
 
 training_options! {
@@ -37,6 +37,9 @@ training_options! {
     with {
         /// The probability that is not of the label, but of all classes alike.
         smoothing: Ratio = "0%",
+        /// What the unevenness of the load of experts counts, where layers have routers: it is `top_k` where all rows of a router are
+        /// chosen as often. Each null expert counts with their mean (AdaMoE, arXiv:2406.13233).
+        balance: Factor = "0",
         /// What is trained in the place of whole matrices, to be merged into them; norms, biases and embeddings stay then.
         adapter: Option<Adapter>,
         /// The share of the FLOPs of training every tensor that may be spent: those whose gradients are worth most are trained
@@ -52,6 +55,7 @@ impl Pass for Tune {
         let regimen = self.regimen(self.data.clone(), self.length);
         let spending = self.spend.map(|Ratio(share)| Spending { share, epochs: self.choose_every.0 });
         let parts = Parts { adapter: self.adapter.as_ref(), spending };
-        lowering(step, regimen, Terms::of_labels(self.smoothing.0), &[], parts)
+        let terms = Terms { balance: self.balance.0, ..Terms::of_labels(self.smoothing.0) };
+        lowering(step, regimen, terms, &[], parts)
     }
 }

@@ -21,6 +21,10 @@ pub struct Routed<'a> {
     pub x: &'a Value,
     /// `[rows, routes]`
     pub logits: &'a Tensor,
+    /// What the best are chosen by, those of null experts last: `[rows, routes and nulls]`.
+    pub shares: &'a Tensor,
+    /// The columns of `shares` that each row chose, best first: `top_k` a row.
+    pub routes: &'a [u32],
     /// The experts of each row, best first: `top_k` a row, `NOBODY` among them.
     pub chosen: &'a [usize],
     /// Their gates, in the same order.
@@ -80,7 +84,16 @@ pub(super) fn experts(
         let skipped = skipped.values().iter().zip(&mut chosen).filter(|(gate, _)| **gate == 0.0);
         skipped.for_each(|(_, chosen)| *chosen = NOBODY);
     }
-    watch.routed(of, &Routed { x, logits: &logits, chosen: &chosen, gates: &gates, top_k })?;
+    let routed = Routed {
+        x,
+        logits: &logits,
+        shares: &shares,
+        routes: &routes,
+        chosen: &chosen,
+        gates: &gates,
+        top_k,
+    };
+    watch.routed(of, &routed)?;
     let samples = x.rows.sample_of_row();
     let mut out = x.tensor.zeros_like()?;
     for (number, expert) in of.experts.iter().enumerate() {

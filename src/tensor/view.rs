@@ -50,6 +50,16 @@ impl MatrixView {
         self.offset + o * self.out_stride + i * self.in_stride
     }
 
+    /// Puts values, row after row, in their places in the tensor.
+    ///
+    /// # Panics
+    /// Where the view does not fit in the tensor.
+    pub fn put(&self, values: &[f32], tensor: &mut [f32]) {
+        for (at, value) in values.iter().enumerate() {
+            tensor[self.index(at / self.inputs, at % self.inputs)] = *value;
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.out * self.inputs
     }
@@ -87,6 +97,13 @@ mod tests {
         let view = MatrixView::transposed(3, 2);
         assert_eq!(stored[view.index(0, 1)], 12);
         assert_eq!(stored[view.index(2, 0)], 31);
+    }
+
+    #[test]
+    fn values_go_back_to_their_places() {
+        let mut stored = [0.0; 7];
+        MatrixView::transposed(3, 2).at(1).put(&[11.0, 12.0, 21.0, 22.0, 31.0, 32.0], &mut stored);
+        assert_eq!(stored, [0.0, 11.0, 21.0, 31.0, 12.0, 22.0, 32.0]);
     }
 
     #[test]

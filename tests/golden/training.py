@@ -5,14 +5,15 @@
 
 Every step sees all samples, so that their order does not matter; everything is in float64. What is learned from a teacher is
 computed as the papers say it: predictions (Hinton et al., 1503.02531), layers' outputs (FitNets, 1412.6550), attention and
-relations (MiniLM, 2002.10957 and 2012.15828). Zeros that are to stay are put back by masking gradients.
+relations (MiniLM, 2002.10957 and 2012.15828). Zeros that are to stay are put back by masking gradients. What is to be pruned shrinks
+under a penalty on its weights (MaskSparsity, 2110.06776), which is not part of the losses that are written.
 """
 
 import json
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy, log_softmax, mse_loss
+from torch.nn.functional import cross_entropy, linear, log_softmax, mse_loss, one_hot
 
 from subject import Subject
 
@@ -80,13 +81,13 @@ def related(subject, ours, theirs, left, right, heads):
     return torch.cat(rows).mean()
 
 
-def train(subject, optimizer, steps, loss_of, masks=(), clip=0.0, rates=None):
+def train(subject, optimizer, steps, loss_of, masks=(), clip=0.0, rates=None, penalty=None):
     losses = []
     for step in range(steps):
         loss = loss_of()
         losses.append(loss.item())
         optimizer.zero_grad()
-        loss.backward()
+        (loss if penalty is None else loss + penalty()).backward()
         for weight, mask in dict(masks).items():
             if weight.grad is not None:
                 weight.grad *= mask
@@ -172,12 +173,99 @@ def relations():
     return {"losses": train(subject, sgd, 4, loss, masks)}
 
 
+class WithNulls(torch.nn.Module):
+    """A layer's router and experts, with rows that lead to nothing (AdaMoE, 2406.13233), and how uneven their load is."""
+
+    def __init__(self, mlp, nulls, top_k):
+        super().__init__()
+        self.router, self.experts, self.top_k = mlp.gate.weight, mlp.experts, top_k
+        self.nulls = torch.nn.Parameter(torch.zeros(nulls, self.router.shape[1], dtype=self.router.dtype))
+
+    def forward(self, hidden):
+        rows = hidden.flatten(0, 1)
+        shares = torch.cat([linear(rows, self.router), linear(rows, self.nulls)], -1).softmax(-1)
+        chosen = shares.argsort(dim=-1, descending=True, stable=True)[:, : self.top_k]
+        true, count = len(self.router), shares.shape[1]
+        gates = shares.gather(1, chosen)
+        if len(self.nulls):
+            gates = gates * (chosen < true)
+        sums = gates.sum(-1, keepdim=True)
+        gates = gates / torch.where(sums == 0, torch.ones_like(sums), sums)
+        loads = one_hot(chosen, count).sum(1).double().mean(0)
+        if len(self.nulls):
+            loads[true:] = loads[true:].mean()
+        self.load = count * (loads * shares.mean(0)).sum()
+        return self.experts(rows, chosen, gates).view_as(hidden)
+
+
+def balanced(nulls, top_k):
+    subject = student("mixtral-sotu")
+    mixtures = []
+    for layer in subject.layers:
+        layer.mlp = WithNulls(layer.mlp, nulls, top_k)
+        mixtures.append(layer.mlp)
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.1, momentum=0.9)
+
+    def loss():
+        own = subject.loss()
+        return own + 0.5 * torch.stack([mixture.load for mixture in mixtures]).mean()
+
+    return {"losses": train(subject, sgd, 4, loss)}
+
+
+# Of every layer of vit-fashion: a head, and some neurons.
+HEADS, NEURONS = [1], [0, 5, 17]
+
+
+def units(subject):
+    """The weights of each element that will go: rows of what makes it, columns of what takes it in."""
+    heads = subject.config.num_attention_heads
+    found = []
+    for n in range(len(subject.layers)):
+        part = lambda name: subject.modules[f"layers[{n}].{name}"]
+        width = part("attention.output").weight.shape[1] // heads
+        for head in HEADS:
+            rows = slice(head * width, (head + 1) * width)
+            made = [part(f"attention.{name}") for name in ("query", "key", "value")]
+            pieces = [it.weight[rows] for it in made] + [it.bias[rows] for it in made]
+            found.append(pieces + [part("attention.output").weight[:, rows]])
+        for j in NEURONS:
+            up, down = part("mlp.up"), part("mlp.down")
+            found.append([up.weight[j], up.bias[j], down.weight[:, j]])
+    return [torch.cat([piece.flatten() for piece in pieces]) for pieces in found]
+
+
+PENALTIES = {
+    "l1": lambda unit: unit.abs().sum(),
+    "group": lambda unit: len(unit) ** 0.5 * unit.norm(),
+}
+
+
+def shrunk(kind):
+    subject = student("vit-fashion")
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.005, momentum=0.9)
+    loss = lambda: cross_entropy(subject.logits(), subject.labels)
+    penalty = lambda: 0.02 * sum(PENALTIES[kind](unit) for unit in units(subject))
+    losses = train(subject, sgd, 4, loss, penalty=penalty)
+    up = subject.modules["layers[1].mlp.up"].weight
+    stay = [row for row in range(len(up)) if row not in NEURONS]
+    return {
+        "losses": losses,
+        "weights": {"layers[1].mlp.up": shown(up[stay])},
+        "norms": [unit.norm().item() for unit in units(subject)],
+    }
+
+
 found = {
     "smoothed": smoothed(),
     "language": language(),
     "experts": experts(),
     "from teacher": from_teacher(),
     "relations": relations(),
+    "balanced": balanced(0, 2),
+    "balanced with nulls": balanced(8, 3),
+    "shrunk by l1": shrunk("l1"),
+    "shrunk by group": shrunk("group"),
 }
 (HERE / "training.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 for name, case in found.items():

@@ -2,6 +2,7 @@
 //!
 //! Each test is a recipe against a model made on the spot: checked, lowered and carried out as a run does it.
 
+mod balanced;
 mod calibrated;
 mod calibrated_invariants;
 mod calibrated_units;
@@ -16,6 +17,7 @@ mod published;
 mod recovered;
 mod run;
 mod runtime;
+mod shrinking;
 mod sparsify;
 mod tokens;
 mod trained;

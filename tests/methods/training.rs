@@ -11,14 +11,14 @@ use tamis::pass::{Context, Finding, Progress, Training};
 use crate::run::{Outcome, refused};
 use crate::trained::{Trained, floats, keys, open, shown};
 
-fn golden(case: &str) -> Json {
+pub fn golden(case: &str) -> Json {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/training.json");
     let all: Json = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     all[case].clone()
 }
 
 /// What is told of the last training.
-fn training(outcome: &Outcome) -> Training {
+pub fn training(outcome: &Outcome) -> Training {
     let of = |finding: &Finding| match finding {
         Finding::Trained { training, .. } => Some((**training).clone()),
         _ => None,
@@ -26,11 +26,11 @@ fn training(outcome: &Outcome) -> Training {
     outcome.findings.iter().rev().find_map(|finding| of(finding)).expect("a step trains")
 }
 
-fn losses(outcome: &Outcome) -> Vec<f64> {
+pub fn losses(outcome: &Outcome) -> Vec<f64> {
     training(outcome).curve.iter().map(|point| point.loss).collect()
 }
 
-fn agree(found: &[f64], case: &str) {
+pub fn agree(found: &[f64], case: &str) {
     let golden = floats(&golden(case)["losses"]);
     assert_eq!(found.len(), golden.len(), "{case}");
     for (step, (found, golden)) in found.iter().zip(&golden).enumerate() {
@@ -40,7 +40,7 @@ fn agree(found: &[f64], case: &str) {
 }
 
 /// Every sample in every step.
-const ALL: &str = "schedule: constant, warmup: 0, batch: 32, clip: 0";
+pub const ALL: &str = "schedule: constant, warmup: 0, batch: 32, clip: 0";
 
 #[test]
 fn a_classifier_is_tuned_as_by_pytorch() {
@@ -109,7 +109,7 @@ fn attention_is_learned_as_by_pytorch() {
 }
 
 /// All bytes of all tensors.
-fn bytes(outcome: &Outcome) -> Vec<Vec<u8>> {
+pub fn bytes(outcome: &Outcome) -> Vec<Vec<u8>> {
     outcome.names().iter().map(|name| outcome.bytes(name)).collect()
 }
 

@@ -4,10 +4,12 @@
 //! on: the order of samples follows from the seed and the number of the step, and every sum is taken in one order.
 
 mod adapter;
+mod balance;
 mod flow;
 mod objective;
 mod order;
 mod select;
+mod shrink;
 mod state;
 mod step;
 mod student;
@@ -29,8 +31,10 @@ pub use objective::{Layers, Terms};
 use order::Order;
 use select::Costs;
 pub use select::Spending;
+use shrink::Pull;
+pub use shrink::{Penalty, Shrinking, Shrinks};
 use state::Saved;
-pub use step::{Parts, has_logits, lowering, spread};
+pub use step::{Parts, ReplaceTrained, has_logits, lowering, spread};
 use student::{Pace, Student, Trained};
 use teacher::Teacher;
 
@@ -61,6 +65,8 @@ pub struct TrainWeights {
     spending: Option<Spending>,
     /// What becomes zero on the way.
     sparse: Option<Sparse>,
+    /// What will be taken out behind it, and shrinks.
+    shrinks: Option<Shrinks>,
     /// Paths of the operations whose weights are trained.
     sites: Vec<String>,
     reads: Vec<String>,
@@ -70,7 +76,8 @@ impl TrainWeights {
     pub fn new(graph: &Graph, regimen: Regimen, terms: Terms, sites: &[String]) -> Self {
         let (teachers, reads) = (Vec::new(), everything(graph));
         let sites = sites.to_vec();
-        Self { regimen, terms, teachers, adapter: None, spending: None, sparse: None, sites, reads }
+        let (adapter, spending, sparse, shrinks) = (None, None, None, None);
+        Self { regimen, terms, teachers, adapter, spending, sparse, shrinks, sites, reads }
     }
 
     /// The same training of what is worth most under a budget of FLOPs.
@@ -91,6 +98,11 @@ impl TrainWeights {
     /// The same training, over which weights become zero.
     pub fn towards(self, sparse: Sparse) -> Self {
         Self { sparse: Some(sparse), ..self }
+    }
+
+    /// The same training, over which what will be taken out shrinks.
+    pub fn shrinking(self, shrinks: Shrinks) -> Self {
+        Self { shrinks: Some(shrinks), ..self }
     }
 }
 
@@ -127,6 +139,7 @@ impl Work for TrainWeights {
             "adapter": self.adapter.as_ref().map(Told::told),
             "spending": self.spending.as_ref().map(Told::told),
             "flow": self.sparse.as_ref().map(Sparse::arguments),
+            "shrinks": self.shrinks.as_ref().map(Shrinks::arguments),
             "sites": self.sites,
         })
     }
@@ -228,6 +241,7 @@ struct Loop<'a> {
     order: Order,
     student: Student<'a>,
     objective: Objective<'a>,
+    pull: Option<Pull>,
     held_out: Vec<Batch>,
     steps: usize,
     done: Progressed,
@@ -267,7 +281,10 @@ impl<'a> Loop<'a> {
         };
         let steps = regimen.length.steps(order.steps_in_epoch());
         let done = Progressed::default();
-        let mut made = Self { work, at, samples, order, student, objective, held_out, steps, done };
+        let graph = &at.version.graph;
+        let pull = |shrinks| Pull::new(shrinks, graph, at.found, &student.trained);
+        let pull = work.shrinks.as_ref().map(pull);
+        let mut made = Self { work, at, samples, order, student, objective, pull, held_out, steps, done };
         if let Some(saved) = made.saved_before() {
             made.done = made.student.restore(&mut made.objective, saved)?;
             if !made.done.active.is_empty() {
@@ -363,6 +380,9 @@ impl<'a> Loop<'a> {
         }
         if number == 0 && self.work.spending.is_none() {
             self.done.untouched = self.student.untouched();
+        }
+        if let Some(pull) = &self.pull {
+            pull.add(&mut self.student.trained);
         }
         if let Err(name) = self.student.advance(&mut self.objective, flowing.as_ref(), pace) {
             return Err(self.diverged(number, &format!("the gradient of `{name}`")));

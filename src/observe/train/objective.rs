@@ -7,15 +7,16 @@ use std::sync::Arc;
 use candle_core::{Tensor, Var};
 use serde_json::json;
 
+use super::balance::balance;
 use super::student::{Student, Trained};
 use super::teacher::Teacher;
 use crate::choice;
-use crate::graph::{Graph, Op, OpId};
+use crate::graph::{Experts, Graph, Op, OpId};
 use crate::observe::gradients::no_logits;
 use crate::observe::outputs::classes_of;
 use crate::pass::{Data, Regimen, Told, is_causal};
 use crate::runtime::op::{Host, Related, cross_entropy, divergence, linear, relation, tensor};
-use crate::runtime::{Batch, Failure, Value, Watch};
+use crate::runtime::{Batch, Failure, Routed, Value, Watch};
 use crate::tensor::random::Stream;
 
 choice! {
@@ -45,6 +46,8 @@ pub struct Terms {
     pub attention: f64,
     /// The same of queries and queries, keys and keys, values and values (MiniLMv2, arXiv:2012.15828): their mean.
     pub relations: f64,
+    /// How unevenly routers load their experts: the mean over layers.
+    pub balance: f64,
     pub layers: Layers,
 }
 
@@ -59,6 +62,7 @@ impl Terms {
             hidden: 0.0,
             attention: 0.0,
             relations: 0.0,
+            balance: 0.0,
             layers: Layers::All,
         }
     }
@@ -82,6 +86,7 @@ impl Terms {
             "hidden": self.hidden,
             "attention": self.attention,
             "relations": self.relations,
+            "balance": self.balance,
             "layers": self.layers.told(),
         })
     }
@@ -147,7 +152,7 @@ impl<'a> Objective<'a> {
             sides.iter().flat_map(|side| side.pairs.iter().map(|pair| pair.student)).collect();
         blocks.sort_unstable();
         blocks.dedup();
-        let looks = Looks::new(graph, &blocks, relates);
+        let looks = Looks { loads: terms.balance > 0.0, ..Looks::new(graph, &blocks, relates) };
         Self { terms, data: &regimen.data, causal: is_causal(graph), looks, sides }
     }
 
@@ -175,6 +180,9 @@ impl<'a> Objective<'a> {
         let mut sum = Sum(None);
         if self.terms.labels > 0.0 {
             sum.add(self.terms.labels, self.of_labels(batch, &ours)?)?;
+        }
+        for load in &ours.loads {
+            sum.add(self.terms.balance / ours.loads.len() as f64, load.clone())?;
         }
         for side in &self.sides {
             self.beside(side, batch, &ours, 1.0 / self.sides.len() as f64, &mut sum)?;
@@ -327,6 +335,8 @@ struct Looks {
     blocks: Vec<usize>,
     /// Operations whose results are queries, keys and values: the layer of each, and which it is.
     attended: BTreeMap<OpId, Vec<(usize, usize)>>,
+    /// Whether it is looked at how even the load of experts is.
+    loads: bool,
 }
 
 impl Looks {
@@ -344,7 +354,7 @@ impl Looks {
                 }
             }
         }
-        Self { blocks: blocks.to_vec(), attended }
+        Self { blocks: blocks.to_vec(), attended, loads: false }
     }
 }
 
@@ -355,11 +365,14 @@ struct Seen<'a> {
     blocks: BTreeMap<usize, Value>,
     /// Queries, keys and values of a layer.
     attended: BTreeMap<usize, Vec<Value>>,
+    /// Of each layer with a router, how uneven its load is.
+    loads: Vec<Tensor>,
 }
 
 impl<'a> Seen<'a> {
     fn of(looks: &'a Looks) -> Self {
-        Self { looks, logits: None, blocks: BTreeMap::new(), attended: BTreeMap::new() }
+        let (blocks, attended) = (BTreeMap::new(), BTreeMap::new());
+        Self { looks, logits: None, blocks, attended, loads: Vec::new() }
     }
 }
 
@@ -368,6 +381,15 @@ impl Watch for Seen<'_> {
         for &(block, part) in self.looks.attended.get(&op).into_iter().flatten() {
             let parts = self.attended.entry(block).or_insert_with(|| vec![value.clone(); 3]);
             parts[part] = value.clone();
+        }
+        Ok(())
+    }
+
+    fn routed(&mut self, of: &Experts, routed: &Routed<'_>) -> Result<(), Failure> {
+        if self.looks.loads {
+            let routes = routed.shares.dims2()?.1;
+            let first_null = if of.nulls.is_some() { of.experts.len() } else { routes };
+            self.loads.push(balance(routed.shares, routed.routes, first_null)?);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Adapter, Sparse, Spending, Terms, TrainWeights, trained_params};
+use super::{Adapter, Spending, Terms, TrainWeights, trained_params};
 use crate::checkpoint::Checkpoint;
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, Op, OpId, Weight};
@@ -58,10 +58,10 @@ pub fn lowering(
 ///
 /// # Errors
 /// Where these samples have no labels, or the model predicts nothing.
-pub fn spread(step: &StepScope<'_>, regimen: Regimen, sparse: Sparse) -> Result<Stage, Diagnostic> {
+pub fn spread(step: &StepScope<'_>, regimen: Regimen) -> Result<(TrainWeights, ReplaceTrained), Diagnostic> {
     let sites = all_sites(step.graph);
-    let work = work(step, regimen, Terms::of_labels(0.0), &[], &sites)?.towards(sparse);
-    Ok(Stage { work: vec![Arc::new(work)], rewrite: Arc::new(ReplaceTrained { sites }) })
+    let work = work(step, regimen, Terms::of_labels(0.0), &[], &sites)?;
+    Ok((work, ReplaceTrained { sites }))
 }
 
 fn work(
@@ -120,6 +120,10 @@ fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagno
         let message = format!("the samples of `{}` have no labels", data.name);
         let error = step.at(ClauseKind::On, &codes::NO_LOSS, message);
         return Err(error.help("say where labels are: `label: \"label\"`"));
+    }
+    if terms.balance > 0.0 && !graph.ops.node_weights().any(|made| matches!(made.op, Op::Experts(_))) {
+        let message = "no layer of this model has a router whose load could be even";
+        return Err(step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message).help("leave `balance` out"));
     }
     if terms.inside() > 0.0 && !graph.reductions().is_empty() {
         let message = "states are compared token by token, and tokens became fewer above";

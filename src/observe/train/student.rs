@@ -17,6 +17,7 @@ use crate::graph::{Graph, ParamId, SiteKind, View, Weight};
 use crate::observe::room::Room;
 use crate::runtime::op::Host;
 use crate::runtime::{Batch, Failure, Gates, Leaf, Loaded, Matrix, Model, Watch};
+use crate::tensor::MatrixView;
 use crate::tensor::descent::{Descent, Moments, Stride, sum_of_squares};
 use crate::weights::Version;
 
@@ -254,22 +255,18 @@ impl<'a> Student<'a> {
     /// # Errors
     /// Where they cannot be written.
     pub fn write(&self, version: &Version, params: &[ParamId], room: &Room) -> Result<(), Diagnostic> {
-        let parts = || self.trained.iter().filter_map(|it| Some((it, it.part.as_ref()?)));
+        let parts = || self.trained.iter().filter_map(|it| Some((it, it.place(&version.graph)?)));
         for &param in params {
             let mut values = version.values(param)?;
             for adapted in self.adapted.iter().filter(|adapted| adapted.view.param == param) {
                 let whole = adapted.whole(&self.trained).map_err(Failure::told)?;
-                let view = &adapted.matrix;
                 let host = Host::of(&whole).expect("a matrix is of f32 and contiguous");
-                for (at, value) in host.values().iter().enumerate() {
-                    values[view.index(at / view.inputs, at % view.inputs)] = *value;
-                }
+                adapted.matrix.put(host.values(), &mut values);
             }
-            for (trained, part) in parts().filter(|(_, part)| part.view.param == param) {
-                let view = version.graph.matrix(&part.view, part.transposed);
-                for (at, value) in trained.values().into_iter().enumerate() {
-                    values[view.index(at / view.inputs, at % view.inputs)] = value;
-                }
+            for (trained, view) in
+                parts().filter(|(_, (of, _))| *of == param).map(|(it, (_, view))| (it, view))
+            {
+                view.put(&trained.values(), &mut values);
             }
             room.write(&param.index().to_string(), &mut values)?;
         }
@@ -399,6 +396,12 @@ impl Trained {
     /// The part of a tensor that it is, where it is one.
     pub fn view(&self) -> Option<&View> {
         self.part.as_ref().map(|part| &part.view)
+    }
+
+    /// Where its values lie in its tensor, where it is a part of one.
+    pub fn place(&self, graph: &Graph) -> Option<(ParamId, MatrixView)> {
+        let part = self.part.as_ref()?;
+        Some((part.view.param, graph.matrix(&part.view, part.transposed)))
     }
 
     /// The weights themselves, those that are off among them.

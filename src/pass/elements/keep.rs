@@ -106,10 +106,15 @@ impl Rewrite for KeepElements {
         let places = version.graph.places();
         for (path, stay) in &self.axes {
             let axis = places.axis(path).expect("the checker and the run agree on paths");
-            let these = match (stay, found.last()) {
-                (Stay::These(these), _) => these,
-                (Stay::Some(_), Some(Finding::Kept(kept))) => &kept.stay[path],
-                (Stay::Some(_), _) => unreachable!("elements to be chosen come with a choice"),
+            let chosen = || {
+                found.find(|finding| match finding {
+                    Finding::Kept(kept) => kept.stay.get(path),
+                    _ => None,
+                })
+            };
+            let these = match stay {
+                Stay::These(these) => these,
+                Stay::Some(_) => chosen().expect("elements to be chosen come with a choice"),
             };
             version.keep(axis, these);
         }

@@ -53,8 +53,8 @@ impl Sparsify {
             })?,
             criterion: Arc::clone(&self.criterion.criterion),
         };
-        let regimen = tuning.regimen(tuning.data.clone(), length);
-        spread(step, regimen, sparse).map(Some)
+        let (work, trained) = spread(step, tuning.regimen(tuning.data.clone(), length))?;
+        Ok(Some(Stage { work: vec![Arc::new(work.towards(sparse))], rewrite: Arc::new(trained) }))
     }
 
     /// The aim, and the flow to it; why one does not go with the other.
