@@ -18,6 +18,7 @@ pub mod magnitude;
 pub mod mask_tuning;
 pub mod optin;
 pub mod output_clusters;
+pub mod pagerank;
 pub mod random;
 pub mod reap;
 pub mod reconstruction;
@@ -55,6 +56,7 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &energy::SPEC,
     &cls_attention::SPEC,
     &attention_mass::SPEC,
+    &pagerank::SPEC,
     &svd::SPEC,
     &asvd::SPEC,
     &svd_llm::SPEC,

@@ -8,7 +8,7 @@ here, named after it. Values are [batch, tokens, features].
 
 import json
 from dataclasses import dataclass
-from math import ceil, pi, prod
+from math import ceil, pi, prod, sqrt
 
 import torch
 from torch import nn
@@ -359,6 +359,8 @@ class Reduction:
         free = self.count - self.protected
         how, much = named(self.of["keep"])
         kind, rule = named(self.of["rule"])
+        if kind == "drop_by_rank":
+            free -= min(rule["similar"], free // 2)
         if how == "less":
             left = free - min(much, free)
         elif how == "share":
@@ -385,17 +387,34 @@ class Reduction:
 
     def merge_by_energy(self, rule, x, after):
         """Tokens that are like many others are paired, the rest stays."""
-        gone, first = self.count - after, self.protected
+        gone, first, pairing = self.count - after, self.protected, rule.get("pairing", "alternate")
         keys = self.mean_keys()[:, first:]
         cosines = keys @ keys.transpose(1, 2)
-        energy = F.elu((cosines - rule["margin"]).double()).mean(-1).float()
-        order = energy.argsort(dim=-1, descending=True, stable=True)
-        goes, takes, stay = order[:, 0 : 2 * gone : 2], order[:, 1 : 2 * gone : 2], order[:, 2 * gone :]
+        if rule.get("kernel", "elu") == "elu":
+            added = F.elu((cosines - rule["margin"]).double())
+        else:
+            off, deviation = (1 - cosines).double(), 1 - rule["margin"]
+            added = torch.exp(-0.5 * (off / deviation) ** 2) / (deviation * sqrt(2 * pi))
+        order = added.mean(-1).float().argsort(dim=-1, descending=True, stable=True)
+        if pairing == "alternate":
+            goes, takes, stay = order[:, 0 : 2 * gone : 2], order[:, 1 : 2 * gone : 2], order[:, 2 * gone :]
+        elif pairing == "halves":
+            goes, takes, stay = order[:, :gone], order[:, gone : 2 * gone], order[:, 2 * gone :]
+        else:
+            goes, takes = order[:, 0::2], order[:, 1::2]
         between = cosines.gather(1, goes[..., None].expand(-1, -1, cosines.shape[2]))
-        between = between.gather(2, takes[:, None].expand(-1, gone, -1))
+        between = between.gather(2, takes[:, None].expand(-1, goes.shape[1], -1))
+        alike, into = between.max(-1)
+        if pairing == "closest":
+            places = alike.argsort(dim=-1, descending=True, stable=True)
+            places, rest = places[:, :gone], places[:, gone:]
+            goes, stay, into = goes.gather(1, places), goes.gather(1, rest), into.gather(1, places)
         front = torch.arange(-first, 0, device=x.device).expand(len(x), -1)
         order = torch.cat([front, stay, takes], dim=1) + first
-        return self.merged(x, order, goes + first, takes.gather(1, between.argmax(-1)) + first)
+        if rule.get("restart"):
+            self.sizes = None
+        y, sizes = self.merged(x, order, goes + first, takes.gather(1, into) + first)
+        return y, None if rule.get("restart") else sizes
 
     def merge_by_attention(self, rule, x, after):
         """The tokens that the first one attends to least go into those that they are most like by features."""
@@ -413,7 +432,25 @@ class Reduction:
 
     def drop(self, rule, x, after):
         """The tokens of the lowest scores go, or become one."""
-        scores = self.scores(rule["score"])
+        return self.dropped(self.scores(rule["score"]), rule, x, after)
+
+    def drop_by_rank(self, rule, x, after):
+        """Tokens that are like more important ones go, then those of the lowest ranks."""
+        shares = attended(self.of["attention"], self.query, self.key, None, self.sizes).double()
+        alive = torch.ones_like(shares[:, 0, 0])
+        free = self.count - self.protected
+        alike = min(rule["similar"], free // 2)
+        if alike > 0:
+            order = self.by_score(ranks(rule, shares, alive, 1))[:, self.protected :]
+            important, rest = order[:, : free - free // 2], order[:, free - free // 2 :].sort(-1).values
+            keys = self.mean_keys()
+            cosines = (rows(keys, rest) @ rows(keys, important).transpose(1, 2)).max(-1).values
+            gone = cosines.argsort(dim=-1, descending=True, stable=True)[:, :alike]
+            alive = alive.scatter(1, rest.gather(1, gone), 0.0)
+        scores = ranks(rule, shares, alive, rule["iterations"]).masked_fill(alive == 0, -1.0)
+        return self.dropped(scores, {"fuse": False, "sorted": False}, x, after)
+
+    def dropped(self, scores, rule, x, after):
         order = self.by_score(scores)
         stays = after - rule["fuse"]
         kept, gone = order[:, :stays], order[:, stays:]
@@ -461,6 +498,25 @@ def attended(of, query, key, seen, sizes):
     if seen is not None:
         scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
     return scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+
+
+def ranks(of, shares, alive, rounds):
+    """Page ranks of the tokens that are there, [batch, tokens]: in each head a token's rank goes to those that it attends to."""
+    shares = shares * alive[:, None, None]
+    shares = shares / shares.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    there, weights = alive.sum(1, keepdim=True), alive.clone()
+    if of["start"] == "first":
+        weights[:, :1] *= there.sqrt()
+    found = (weights / weights.sum(1, keepdim=True))[:, None, None]
+    for _ in range(rounds):
+        found = found @ shares
+    found, heads = found[:, :, 0], torch.ones_like(shares[:, :, :1, 0])
+    if of["variance"] is not None:
+        off = (found * there[:, None] - 1) ** 2 * alive[:, None]
+        variance = off.sum(-1, keepdim=True) / there[:, None]
+        fits = (variance >= of["variance"][0]) & (variance <= of["variance"][1])
+        heads = torch.where(fits.any(1, keepdim=True), fits.double(), heads)
+    return ((found**2 * heads).sum(1) / heads.sum(1)).sqrt().float()
 
 
 def rows(x, at):

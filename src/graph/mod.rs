@@ -26,6 +26,7 @@ mod shared;
 mod tests;
 mod tidy;
 mod times;
+mod token_rules;
 mod tree;
 mod valid;
 
@@ -52,6 +53,7 @@ pub use projections::Projection;
 pub use reduction::{NotReduced, Reduction, ReductionRule, TokenCount, TokenScore};
 pub use shared::Shared;
 pub use times::{Grid, Times};
+pub use token_rules::{ByEnergy, EnergyKernel, EnergyPairing, RankStart, Ranking};
 pub use tree::{Node, NodeId, Tree};
 
 /// The number of an operation.

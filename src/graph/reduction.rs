@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::op::{Attention, Op, OpNode};
+use super::token_rules::{ByEnergy, Ranking};
 use super::{Block, CannotSay, Graph, OpId};
 
 /// Operands: tokens `[tokens, hidden]`, and query and key of the layer's attention.
@@ -34,6 +35,8 @@ pub enum TokenCount {
     Share(f64),
     /// So many stay, protected ones among them.
     Exactly(usize),
+    /// As many as the run will find; all of them at most.
+    Open,
 }
 
 /// Which tokens go, and where. Of equal scores the first token has the better one.
@@ -45,10 +48,7 @@ pub enum ReductionRule {
     MergePairs,
     /// Tokens that are like many others are paired, the rest stays. Of those sorted by energy, even places go to odd ones.
     /// PiToMe, arXiv:2405.16148, algorithm 1.
-    MergeByEnergy {
-        /// From which cosine on others count as alike.
-        margin: f64,
-    },
+    MergeByEnergy(ByEnergy),
     /// The tokens that the first one attends to least go into those that they are most like by their features, and before that
     /// all but `kept` are dropped. DiffRate, arXiv:2305.17997, section 3.
     MergeByAttention { kept: usize },
@@ -60,6 +60,8 @@ pub enum ReductionRule {
         /// Whether those that stay are sorted by their scores; else they keep their order.
         sorted: bool,
     },
+    /// Tokens that are like more important ones go, then those of the lowest page rank. Zero-TPrune, arXiv:2305.17328, section 3.
+    DropByRank(Ranking),
 }
 
 /// What a token is worth.
@@ -75,9 +77,18 @@ pub enum TokenScore {
 }
 
 impl ReductionRule {
-    /// Whether tokens that go become a part of others, so that tokens have sizes from then on.
+    /// Whether tokens that go become a part of others.
     pub fn merges(&self) -> bool {
-        !matches!(self, Self::Drop { .. })
+        !matches!(self, Self::Drop { .. } | Self::DropByRank(_))
+    }
+
+    /// Whether tokens have sizes from then on.
+    pub fn makes_sizes(&self) -> bool {
+        match self {
+            Self::MergePairs | Self::MergeByAttention { .. } => true,
+            Self::MergeByEnergy(energy) => !energy.restart,
+            Self::Drop { .. } | Self::DropByRank(_) => false,
+        }
     }
 }
 
@@ -86,16 +97,24 @@ impl Reduction {
     pub fn after(&self, tokens: usize) -> usize {
         let protected = self.protected.min(tokens);
         let free = tokens - protected;
+        let similar = match self.rule {
+            ReductionRule::DropByRank(ranking) => ranking.similar.min(free / 2),
+            _ => 0,
+        };
+        let free = free - similar;
         let left = match self.keep {
             TokenCount::Less(gone) => free - gone.min(free),
             // A share such as 70 % of 10 is 7.000000000000001 in floating point.
             TokenCount::Share(share) => ((share * free as f64 - 1e-9).ceil().max(0.0) as usize).min(free),
             TokenCount::Exactly(all) => all.saturating_sub(protected).min(free),
+            TokenCount::Open => free,
         };
         let left = match self.rule {
             // Each pair loses one.
-            ReductionRule::MergePairs | ReductionRule::MergeByEnergy { .. } => left.max(free - free / 2),
-            ReductionRule::MergeByAttention { .. } | ReductionRule::Drop { .. } => left.max(free.min(1)),
+            ReductionRule::MergePairs | ReductionRule::MergeByEnergy(_) => left.max(free - free / 2),
+            ReductionRule::MergeByAttention { .. }
+            | ReductionRule::Drop { .. }
+            | ReductionRule::DropByRank(_) => left.max(free.min(1)),
         };
         let fused = matches!(self.rule, ReductionRule::Drop { fuse: true, .. }) && left < free;
         protected + left + usize::from(fused)
@@ -284,7 +303,11 @@ impl Graph {
             match &self.ops[op].op {
                 Op::ReduceTokens(reduction) => {
                     let Extent { min, max, .. } = self.extent_of(&tokens);
-                    let extent = Extent::between(reduction.after(min), reduction.after(max));
+                    let least = match reduction.keep {
+                        TokenCount::Open => min.min(reduction.protected + 1),
+                        _ => reduction.after(min),
+                    };
+                    let extent = Extent::between(least, reduction.after(max));
                     let axis = self.ops[op].value[0].0[0];
                     self.axes[axis].extent = extent;
                 }

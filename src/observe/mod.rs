@@ -28,8 +28,8 @@ pub use reconstruct::ReconstructWeights;
 pub use recover::{RecoverOutputs, recovered_names};
 pub use times::measure_times;
 pub use train::{
-    Adapter, Flow, Layers, Parts, Penalty, ReplaceTrained, Shrinking, Shrinks, Sparse, Spending, Terms,
-    TrainWeights, has_logits, lowering, spread,
+    Adapter, Counts, Flow, Layers, LearnRates, Parts, Penalty, Rating, ReplaceTrained, Shrinking, Shrinks,
+    Sparse, Spending, Terms, TrainWeights, has_logits, labelled, learnable, lowering, put_rates, spread,
 };
 
 use crate::diagnostic::Diagnostic;

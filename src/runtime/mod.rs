@@ -13,6 +13,7 @@ mod model;
 pub mod op;
 mod reduce;
 mod rows;
+mod soft;
 mod watch;
 mod weights;
 
@@ -21,6 +22,7 @@ pub use interpret::{Value, Values};
 pub use loss::{argmax, divergence, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};
 pub use rows::{Batch, Inputs, Rows, batches};
+pub use soft::{Masks, masked_logits};
 pub use watch::{Blind, Gates, Watch, readers};
 pub use weights::{Leaf, Loaded, Matrix, Rest, SiteWeights};
 

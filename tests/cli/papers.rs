@@ -84,7 +84,7 @@ fn every_recipe_of_experts_runs() {
 /// The dense models have 0.89 and 0.66; the commonest class is a tenth and a third of the samples.
 #[test]
 fn every_recipe_of_tokens_runs() {
-    for name in ["tome", "pitome", "evit"] {
+    for name in ["tome", "pitome", "evit", "zero-tprune", "diffrate"] {
         let found = run(name, "");
         assert!(found[0] > 0.7, "{name}: {found:?}");
     }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use prost::Message;
 use tamis::checkpoint::{Checkpoint, Existing, OutputFiles, read_graph};
 use tamis::families::FAMILIES;
-use tamis::graph::{Extent, Graph, Op, ReductionRule, Role, TokenCount, TokenScore};
+use tamis::graph::{
+    ByEnergy, EnergyKernel, EnergyPairing, Extent, Graph, Op, RankStart, Ranking, ReductionRule, Role,
+    TokenCount, TokenScore,
+};
 use tamis::onnx::proto::{self, Model, Node, Tensor, element};
 use tamis::onnx::{LARGEST, lower};
 use tamis::weights::Version;
@@ -261,9 +264,26 @@ fn a_model_that_is_too_large_for_one_file_has_its_weights_beside_it() {
 #[test]
 fn every_way_to_have_fewer_tokens_is_lowered() {
     let drop = |score, fuse, sorted| ReductionRule::Drop { score, fuse, sorted };
+    let closest = ByEnergy { pairing: EnergyPairing::Closest, ..ByEnergy::new(0.5) };
+    let gaussian = ByEnergy {
+        kernel: EnergyKernel::Gaussian,
+        pairing: EnergyPairing::Halves,
+        restart: true,
+        ..ByEnergy::new(0.5)
+    };
+    let ranking = Ranking { iterations: 5, start: RankStart::First, variance: Some([0.01, 0.7]), similar: 3 };
     let rules = [
         ReductionRule::MergePairs,
-        ReductionRule::MergeByEnergy { margin: 0.5 },
+        ReductionRule::MergeByEnergy(ByEnergy::new(0.5)),
+        ReductionRule::MergeByEnergy(closest),
+        ReductionRule::MergeByEnergy(gaussian),
+        ReductionRule::DropByRank(ranking),
+        ReductionRule::DropByRank(Ranking {
+            similar: 0,
+            start: RankStart::Uniform,
+            variance: None,
+            ..ranking
+        }),
         ReductionRule::MergeByAttention { kept: 12 },
         drop(TokenScore::FirstAttention, true, false),
         drop(TokenScore::AttentionMass, false, true),
@@ -273,7 +293,7 @@ fn every_way_to_have_fewer_tokens_is_lowered() {
         for rule in &rules {
             for keep in [TokenCount::Less(3), TokenCount::Share(0.7), TokenCount::Exactly(10)] {
                 let (checkpoint, mut graph) = repository(name);
-                graph.reduce_tokens(1, keep, rule.clone(), rule.merges()).unwrap();
+                graph.reduce_tokens(1, keep, rule.clone(), rule.makes_sizes()).unwrap();
                 let (_, of) = decoded(&written(&checkpoint, &graph, LARGEST).0);
                 holds_together(&of);
                 let is_loop = |node: &&Node| node.op_type == "Loop";

@@ -4,7 +4,8 @@
     tokens.py
 
 A plain forward pass over the stored weights, one sample and one token at a time, as the papers' cards tell each method: ToMe
-(arXiv:2210.09461), PiToMe (2405.16148), EViT (2202.07800), DiffRate (2305.17997), and attention mass (PoWER-BERT, 2001.08950).
+(arXiv:2210.09461), PiToMe (2405.16148) and the two variants of its code, EViT (2202.07800), DiffRate (2305.17997), Zero-TPrune
+(2305.17328), and attention mass (PoWER-BERT, 2001.08950).
 Without a reduction it is held against transformers' own answer first.
 """
 
@@ -36,6 +37,7 @@ class Tokens:
 
     def __init__(self, x, size, shares, keys):
         self.x, self.size = list(x), list(size)
+        self.by_head = shares
         self.shares = shares.mean(0)  # over heads, [queries, keys]
         self.keys = unit(keys.mean(0))
 
@@ -75,6 +77,68 @@ def energy(tokens, share, margin):
     goes, takes, stay = order[0 : 2 * gone : 2], order[1 : 2 * gone : 2], order[2 * gone :]
     chosen = [(a, max(takes, key=lambda b: tokens.keys[a] @ tokens.keys[b])) for a in goes]
     return tokens.merge(chosen, [0] + stay + takes)
+
+
+def energy_of_all(tokens, share, margin):
+    """As `use_bsm_pitome`: sorted by energy, even places beside odd ones, the closest pairs merge."""
+    count = len(tokens.x) - 1
+    gone = floor(count - count * share)
+    patches = tokens.keys[1:]
+    above = patches @ patches.T - margin
+    order = [at + 1 for at in ranked(np.where(above > 0, above, np.exp(above) - 1).mean(-1))]
+    goes, takes = order[0::2], order[1::2]
+    edges = [max((tokens.keys[a] @ tokens.keys[b], -n) for n, b in enumerate(takes)) for a in goes]
+    closest = ranked([cosine for cosine, _ in edges])
+    chosen = [(goes[at], takes[-edges[at][1]]) for at in closest[:gone]]
+    return tokens.merge(chosen, [0] + [goes[at] for at in closest[gone:]] + takes)
+
+
+def energy_of_words(tokens, share, margin):
+    """As for BERT: a Gaussian kernel, the first into the next ones, sizes of this layer alone."""
+    count = len(tokens.x) - 1
+    gone = floor(count - count * share + 1e-9)
+    words, sigma = tokens.keys[1:], 1 - margin
+    kernel = np.exp(-0.5 * ((1 - words @ words.T) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    order = [at + 1 for at in ranked(kernel.mean(-1))]
+    goes, takes, stay = order[:gone], order[gone : 2 * gone], order[2 * gone :]
+    chosen = [(a, max(takes, key=lambda b: tokens.keys[a] @ tokens.keys[b])) for a in goes]
+    tokens.size = [1.0] * len(tokens.x)
+    x, size = tokens.merge(chosen, [0] + stay + takes)
+    return x, [1.0] * len(size)
+
+
+def votes(heads, rounds, first, least, most):
+    """Ranks over heads of tokens that attend to each other as `heads` say, [heads, tokens, tokens]."""
+    count, found = heads.shape[1], []
+    for shares in heads:
+        rank = np.ones(count)
+        if first:
+            rank[0] = np.sqrt(count)
+        rank /= rank.sum()
+        for _ in range(rounds):
+            rank = shares.T @ rank
+        found.append(rank)
+    kept = [rank for rank in found if least <= np.var(rank * count) <= most] or found
+    return np.sqrt(np.mean([rank**2 for rank in kept], axis=0))
+
+
+def by_votes(tokens, share, rounds, similar, first=False, least=0.01, most=0.7):
+    count = len(tokens.x)
+    there = list(range(count))
+    similar = min(similar, (count - 1) // 2)
+    if similar:
+        order = [at + 1 for at in ranked(votes(tokens.by_head, 1, first, least, most)[1:])]
+        half = (count - 1) // 2
+        better, worse = order[: count - 1 - half], sorted(order[count - 1 - half :])
+        alike = {a: max(tokens.keys[a] @ tokens.keys[b] for b in better) for a in worse}
+        for gone in sorted(worse, key=lambda a: (-alike[a], a))[:similar]:
+            there.remove(gone)
+    heads = tokens.by_head[:, there][:, :, there]
+    heads = heads / heads.sum(-1, keepdims=True)
+    ranks = votes(heads, rounds, first, least, most)
+    left = ceil(round(share * (len(there) - 1), 9))
+    stay = [0] + sorted(there[at + 1] for at in ranked(ranks[1:])[:left])
+    return [tokens.x[at] for at in stay], [1.0] * len(stay)
 
 
 def by_class(tokens, share, fuse):
@@ -119,11 +183,19 @@ VIT = {
     "class attention": (lambda layer, tokens: by_class(tokens, 0.6, False), False),
     "class attention, fused": (lambda layer, tokens: by_class(tokens, 0.7, True) if layer in (1, 2) else None, False),
     "mass": (lambda layer, tokens: mass(tokens, 0.75), False),
+    "energy, all pairs first": (
+        lambda layer, tokens: (energy_of_all if layer < 2 else energy)(tokens, 0.8, 0.75 * (1 - layer / 4)),
+        False,
+    ),
+    "votes": (lambda layer, tokens: by_votes(tokens, 0.9, (30, 5, 5, 1)[layer], 2), False),
+    "votes, class token": (lambda layer, tokens: by_votes(tokens, 0.8, 4, 0, True, 0.05, 0.3), False),
     "rank": (lambda layer, tokens: by_rank(tokens, (17, 14, 10, 6)[layer], (16, 12, 8, 4)[layer]), True),
 }
 BERT = {
     "pairs, by size": (lambda layer, tokens: pairs(tokens, 5), True),
     "mass": (lambda layer, tokens: mass(tokens, 0.7), False),
+    "energy of words": (lambda layer, tokens: energy_of_words(tokens, 0.8, 0.75 * (1 - layer / 4)), False),
+    "votes": (lambda layer, tokens: by_votes(tokens, 0.9, 5, 3), False),
 }
 
 

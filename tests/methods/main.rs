@@ -14,6 +14,7 @@ mod invariants;
 mod mixtures;
 mod model;
 mod published;
+mod rates;
 mod recovered;
 mod run;
 mod runtime;

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use tamis::graph::{NotReduced, ReductionRule, TokenCount, TokenScore};
+use tamis::graph::{
+    ByEnergy, EnergyKernel, EnergyPairing, NotReduced, RankStart, Ranking, ReductionRule, TokenCount,
+    TokenScore,
+};
 use tamis::pass::{Input, Pixels, Sample};
 use tamis::weights::Version;
 
@@ -23,7 +26,7 @@ fn drop(score: TokenScore, fuse: bool, sorted: bool) -> ReductionRule {
     ReductionRule::Drop { score, fuse, sorted }
 }
 
-fn pictures(count: usize) -> Vec<Sample> {
+pub fn pictures(count: usize) -> Vec<Sample> {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/data/fashion-mnist/t10k-images-idx3-ubyte");
     let bytes = fs::read(file).unwrap();
@@ -56,6 +59,21 @@ fn answers(version: &Version, samples: Vec<Sample>) -> Vec<Vec<f64>> {
     (0..logits.rows.samples()).map(|sample| row(&logits, sample)).collect()
 }
 
+/// Votes as Zero-TPrune takes them by default.
+fn voting(iterations: usize, similar: usize) -> Ranking {
+    Ranking { iterations, start: RankStart::Uniform, variance: Some([0.01, 0.7]), similar }
+}
+
+/// PiToMe's form for BERT.
+fn words(margin: f64) -> ReductionRule {
+    ReductionRule::MergeByEnergy(ByEnergy {
+        margin,
+        kernel: EnergyKernel::Gaussian,
+        pairing: EnergyPairing::Halves,
+        restart: true,
+    })
+}
+
 fn every(keep: TokenCount, rule: &ReductionRule) -> Vec<(usize, TokenCount, ReductionRule)> {
     (0..4).map(|layer| (layer, keep, rule.clone())).collect()
 }
@@ -66,8 +84,18 @@ fn pictures_with_fewer_tokens_are_answered_as_the_reference_does() {
     let middle = |keep, rule: ReductionRule| vec![(1, keep, rule.clone()), (2, keep, rule)];
     let energy = |layer: usize| {
         let margin = 0.75 * (1.0 - layer as f64 / 4.0);
-        (layer, TokenCount::Share(0.8), ReductionRule::MergeByEnergy { margin })
+        (layer, TokenCount::Share(0.8), ReductionRule::MergeByEnergy(ByEnergy::new(margin)))
     };
+    let closest_first = |layer: usize| {
+        let of = ByEnergy::new(0.75 * (1.0 - layer as f64 / 4.0));
+        let pairing = if layer < 2 { EnergyPairing::Closest } else { EnergyPairing::Alternate };
+        (layer, TokenCount::Share(0.8), ReductionRule::MergeByEnergy(ByEnergy { pairing, ..of }))
+    };
+    let votes = |layer: usize| {
+        let of = voting([30, 5, 5, 1][layer], 2);
+        (layer, TokenCount::Share(0.9), ReductionRule::DropByRank(of))
+    };
+    let of_class_token = Ranking { start: RankStart::First, variance: Some([0.05, 0.3]), ..voting(4, 0) };
     let rank = |layer: usize| {
         let (kept, merged) = ([17, 14, 10, 6][layer], [16, 12, 8, 4][layer]);
         (layer, TokenCount::Exactly(merged), ReductionRule::MergeByAttention { kept })
@@ -81,6 +109,13 @@ fn pictures_with_fewer_tokens_are_answered_as_the_reference_does() {
         ("class attention", every(TokenCount::Share(0.6), &by_class(false)), false),
         ("class attention, fused", middle(TokenCount::Share(0.7), by_class(true)), false),
         ("mass", every(TokenCount::Share(0.75), &by_mass), false),
+        ("energy, all pairs first", (0..4).map(closest_first).collect(), false),
+        ("votes", (0..4).map(votes).collect(), false),
+        (
+            "votes, class token",
+            every(TokenCount::Share(0.8), &ReductionRule::DropByRank(of_class_token)),
+            false,
+        ),
         ("rank", (0..4).map(rank).collect(), true),
     ];
     for (name, layers, by_size) in cases {
@@ -95,9 +130,12 @@ fn pictures_with_fewer_tokens_are_answered_as_the_reference_does() {
 fn texts_with_fewer_tokens_are_answered_as_the_reference_does() {
     let golden = golden("bert-eras");
     let by_mass = drop(TokenScore::AttentionMass, false, false);
+    let of_words = |layer: usize| (layer, TokenCount::Share(0.8), words(0.75 * (1.0 - layer as f64 / 4.0)));
     let cases = [
         ("pairs, by size", every(TokenCount::Less(5), &PAIRS), true),
         ("mass", every(TokenCount::Share(0.7), &by_mass), false),
+        ("energy of words", (0..4).map(of_words).collect(), false),
+        ("votes", every(TokenCount::Share(0.9), &ReductionRule::DropByRank(voting(5, 3))), false),
     ];
     for (name, layers, by_size) in cases {
         let found = answers(&reduced("bert-eras", &layers, by_size), texts());
@@ -111,8 +149,10 @@ fn texts_with_fewer_tokens_are_answered_as_the_reference_does() {
 fn keeping_all_tokens_changes_no_bit() {
     let rules = [
         PAIRS,
-        ReductionRule::MergeByEnergy { margin: 0.5 },
+        ReductionRule::MergeByEnergy(ByEnergy::new(0.5)),
         ReductionRule::MergeByAttention { kept: 1000 },
+        words(0.5),
+        ReductionRule::DropByRank(voting(5, 0)),
         drop(TokenScore::FirstAttention, true, true),
         drop(TokenScore::Random { start: 7 }, false, false),
     ];
@@ -130,7 +170,9 @@ fn keeping_all_tokens_changes_no_bit() {
 fn a_text_is_reduced_by_itself() {
     for (rule, keep) in [
         (PAIRS, TokenCount::Less(4)),
-        (ReductionRule::MergeByEnergy { margin: 0.4 }, TokenCount::Share(0.8)),
+        (ReductionRule::MergeByEnergy(ByEnergy::new(0.4)), TokenCount::Share(0.8)),
+        (words(0.4), TokenCount::Share(0.8)),
+        (ReductionRule::DropByRank(voting(5, 3)), TokenCount::Share(0.8)),
         (drop(TokenScore::AttentionMass, false, false), TokenCount::Share(0.5)),
         (drop(TokenScore::Random { start: 3 }, false, false), TokenCount::Share(0.5)),
     ] {

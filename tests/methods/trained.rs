@@ -16,7 +16,7 @@ use tamis::syntax::parse_expr;
 use tamis::weights::Version;
 
 use crate::model::Model;
-use crate::run::{Outcome, first_work, run, tried};
+use crate::run::{Outcome, first_work, refused, run, tried};
 
 /// A trained model, and the samples that the golden values are of.
 pub struct Trained {
@@ -98,6 +98,11 @@ impl Trained {
             Ok(_) => panic!("`{steps}` did not fail"),
             Err(wrong) => wrong,
         }
+    }
+
+    /// The first error of some steps, before anything is read.
+    pub fn refused(&self, steps: &str) -> Diagnostic {
+        refused(&self.model, &format!("data calib = {}\n{steps}", self.call))
     }
 
     /// The scores of axes by a criterion, whose data is `calib`.

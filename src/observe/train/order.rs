@@ -17,7 +17,12 @@ pub struct Order {
 
 impl Order {
     pub fn new(samples: usize, regimen: &Regimen) -> Self {
-        Self { samples, step: regimen.batch * regimen.accumulate, seed: regimen.seed, epoch: None }
+        Self::of(samples, regimen.batch * regimen.accumulate, regimen.seed)
+    }
+
+    /// Steps of so many samples.
+    pub fn of(samples: usize, step: usize, seed: u64) -> Self {
+        Self { samples, step, seed, epoch: None }
     }
 
     /// The last step of an epoch may have fewer samples.

@@ -108,6 +108,14 @@ fn all_sites(graph: &Graph) -> Vec<String> {
     graph.sites.iter().map(|(_, site)| graph.tree.path(site.node)).collect()
 }
 
+/// Whether a model answers in classes, and samples say which is right.
+///
+/// # Errors
+/// Where it does not, or they do not.
+pub fn labelled(step: &StepScope<'_>, data: &Data) -> Result<(), Diagnostic> {
+    refuse(step, data, &Terms::of_labels(0.0))
+}
+
 /// Refuses what cannot be compared.
 fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagnostic> {
     let graph = step.graph;

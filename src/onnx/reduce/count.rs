@@ -10,17 +10,21 @@ impl Lowering<'_> {
     pub(super) fn after(&mut self, of: &Reduction, count: &str) -> Name {
         let protected = self.b.ints(&[of.protected as i64]);
         let protected = self.b.op("Min", &[&protected, count]);
-        let free = self.b.op("Sub", &[count, &protected]);
+        let mut free = self.b.op("Sub", &[count, &protected]);
+        if let ReductionRule::DropByRank(ranking) = of.rule {
+            let similar = self.similar(ranking.similar, &free);
+            free = self.b.op("Sub", &[&free, &similar]);
+        }
         let left = self.left_free(of, &protected, &free);
         let (one, two) = (self.b.ints(&[1]), self.b.ints(&[2]));
         let least = match of.rule {
-            ReductionRule::MergePairs | ReductionRule::MergeByEnergy { .. } => {
+            ReductionRule::MergePairs | ReductionRule::MergeByEnergy(_) => {
                 let half = self.b.op("Div", &[&free, &two]);
                 self.b.op("Sub", &[&free, &half])
             }
-            ReductionRule::MergeByAttention { .. } | ReductionRule::Drop { .. } => {
-                self.b.op("Min", &[&free, &one])
-            }
+            ReductionRule::MergeByAttention { .. }
+            | ReductionRule::Drop { .. }
+            | ReductionRule::DropByRank(_) => self.b.op("Min", &[&free, &one]),
         };
         let left = self.b.op("Max", &[&left, &least]);
         let after = self.b.op("Add", &[&protected, &left]);
@@ -30,6 +34,13 @@ impl Lowering<'_> {
         let is_fewer = self.b.op("Less", &[&left, &free]);
         let fused = self.b.cast(&is_fewer, element::INT64);
         self.b.op("Add", &[&after, &fused])
+    }
+
+    /// How many go since they are like others: half at most.
+    pub(super) fn similar(&mut self, similar: usize, free: &str) -> Name {
+        let (two, similar) = (self.b.ints(&[2]), self.b.ints(&[similar as i64]));
+        let half = self.b.op("Div", &[free, &two]);
+        self.b.op("Min", &[&similar, &half])
     }
 
     fn left_free(&mut self, of: &Reduction, protected: &str, free: &str) -> Name {
@@ -51,6 +62,7 @@ impl Lowering<'_> {
                 let left = self.b.op("Max", &[&left, &zero]);
                 self.b.op("Min", &[&left, free])
             }
+            TokenCount::Open => free.to_owned(),
             TokenCount::Exactly(all) => {
                 let all = self.b.ints(&[all as i64]);
                 let left = self.b.op("Sub", &[&all, protected]);

@@ -4,6 +4,7 @@
 //! decide nothing: a `Loop` reduces each by its own real tokens, as `execute/modeling_tamis.py` does.
 
 mod count;
+mod ranked;
 mod rules;
 
 use super::attention::Heads;
@@ -44,7 +45,7 @@ impl Lowering<'_> {
         let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
         let heads = self.heads(op, [1, 2, 2]);
         self.has_scores(of)?;
-        let has_sizes = x.rows.sizes.is_some() || of.rule.merges();
+        let has_sizes = x.rows.sizes.is_some() || of.rule.makes_sizes();
         let made = match &x.rows.mask {
             Some(mask) => self.of_texts(of, heads, [x, query, key], &mask.clone()),
             None => self.of_pictures(of, op, heads, [x, query, key]),
@@ -188,10 +189,15 @@ impl Lowering<'_> {
     fn left(&mut self, of: &Reduction, heads: Heads, tokens: &Tokens) -> Left {
         match &of.rule {
             ReductionRule::MergePairs => self.merge_pairs(of, heads, tokens),
-            ReductionRule::MergeByEnergy { margin } => self.merge_by_energy(of, heads, tokens, *margin),
+            ReductionRule::MergeByEnergy(energy) => self.merge_by_energy(of, heads, tokens, *energy),
             ReductionRule::MergeByAttention { kept } => self.merge_by_attention(of, heads, tokens, *kept),
             ReductionRule::Drop { score, fuse, sorted } => {
-                self.drop_tokens(of, heads, tokens, *score, *fuse, *sorted)
+                let scores = self.scores(of, heads, tokens, *score);
+                self.drop_tokens(of, tokens, &scores, *fuse, *sorted)
+            }
+            ReductionRule::DropByRank(ranking) => {
+                let scores = self.ranked(of, heads, tokens, ranking);
+                self.drop_tokens(of, tokens, &scores, false, false)
             }
         }
     }

@@ -5,12 +5,12 @@ use super::super::builder::{END, Name};
 use super::super::lower::Lowering;
 use super::super::proto::{Attribute, element};
 use super::{Left, Tokens};
-use crate::graph::{Reduction, TokenScore};
+use crate::graph::{ByEnergy, EnergyKernel, EnergyPairing, Reduction, TokenScore};
 use crate::tensor::random::Stream;
 
 impl Lowering<'_> {
     /// Keys averaged over heads, each row of length 1: `[batch, count, dim]`.
-    fn mean_keys(&mut self, heads: Heads, tokens: &Tokens) -> Name {
+    pub(super) fn mean_keys(&mut self, heads: Heads, tokens: &Tokens) -> Name {
         let keys = self.by_heads(&tokens.key, heads.kv, heads.dim);
         let mean = self.b.reduce("ReduceMean", &keys, 1, false);
         self.unit(&mean)
@@ -24,7 +24,7 @@ impl Lowering<'_> {
         self.b.op("Div", &[x, &length])
     }
 
-    fn cosines(&mut self, left: &str, right: &str) -> Name {
+    pub(super) fn cosines(&mut self, left: &str, right: &str) -> Name {
         let right = self.b.transpose(right, &[0, 2, 1]);
         self.b.op("MatMul", &[left, &right])
     }
@@ -43,14 +43,14 @@ impl Lowering<'_> {
     }
 
     /// The places of values, the largest first and of equal ones the first.
-    fn sorted_places(&mut self, values: &str) -> Name {
+    pub(super) fn sorted_places(&mut self, values: &str) -> Name {
         let count = self.b.extent(values, 1);
         let [_, places] = self.b.op_of("TopK", &[values, &count], vec![Attribute::int("axis", 1)]);
         places
     }
 
     /// Whole numbers from small to large.
-    fn ascending(&mut self, values: &str) -> Name {
+    pub(super) fn ascending(&mut self, values: &str) -> Name {
         let count = self.b.extent(values, 1);
         let attributes = vec![Attribute::int("axis", 1), Attribute::int("largest", 0)];
         let [values, _] = self.b.op_of("TopK", &[values, &count], attributes);
@@ -71,7 +71,7 @@ impl Lowering<'_> {
         self.for_each(&front, tokens)
     }
 
-    fn gathered(&mut self, values: &str, at: &str) -> Name {
+    pub(super) fn gathered(&mut self, values: &str, at: &str) -> Name {
         self.b.op_with("GatherElements", &[values, at], vec![Attribute::int("axis", 1)])
     }
 
@@ -129,43 +129,85 @@ impl Lowering<'_> {
         of: &Reduction,
         heads: Heads,
         tokens: &Tokens,
-        margin: f64,
+        energy: ByEnergy,
     ) -> Left {
         let first = self.b.ints(&[of.protected as i64]);
         let keys = self.mean_keys(heads, tokens);
         let keys = self.from(&keys, 1, &first);
         let cosines = self.cosines(&keys, &keys);
-        let energies = self.energies(&cosines, margin as f32);
+        let energies = self.energies(&cosines, energy);
         let order = self.sorted_places(&energies);
-        let (zero, one, two) = (self.b.ints(&[0]), self.b.ints(&[1]), self.b.ints(&[2]));
+        let (zero, one, two, end) =
+            (self.b.ints(&[0]), self.b.ints(&[1]), self.b.ints(&[2]), self.b.ints(&[END]));
         let leave = self.b.op("Sub", &[&tokens.count, &tokens.after]);
         let pairs = self.b.op("Mul", &[&leave, &two]);
-        let [goes, takes] = [&zero, &one].map(|from| self.b.op("Slice", &[&order, from, &pairs, &one, &two]));
-        let stay = self.from(&order, 1, &pairs);
+        let [goes, takes] = match energy.pairing {
+            EnergyPairing::Alternate => {
+                [&zero, &one].map(|from| self.b.op("Slice", &[&order, from, &pairs, &one, &two]))
+            }
+            EnergyPairing::Halves => {
+                [self.b.slice(&order, 1, &zero, &leave), self.b.slice(&order, 1, &leave, &pairs)]
+            }
+            EnergyPairing::Closest => {
+                [&zero, &one].map(|from| self.b.op("Slice", &[&order, from, &end, &one, &two]))
+            }
+        };
         let between = self.b.rows(&cosines, &goes);
         let between = self.b.transpose(&between, &[0, 2, 1]);
         let between = self.b.rows(&between, &takes);
         let between = self.b.transpose(&between, &[0, 2, 1]);
         let nearest = self.arg_max(&between, 2, false);
+        let (goes, stay, nearest) = match energy.pairing {
+            EnergyPairing::Alternate | EnergyPairing::Halves => (goes, self.from(&order, 1, &pairs), nearest),
+            EnergyPairing::Closest => {
+                let alike = self.b.reduce("ReduceMax", &between, 2, false);
+                let places = self.sorted_places(&alike);
+                let (gone, rest) = (self.b.slice(&places, 1, &zero, &leave), self.from(&places, 1, &leave));
+                (self.gathered(&goes, &gone), self.gathered(&goes, &rest), self.gathered(&nearest, &gone))
+            }
+        };
         let into = self.gathered(&takes, &nearest);
         let [stay, takes, goes, into] =
             [stay, takes, goes, into].map(|free| self.b.op("Add", &[&free, &first]));
         let front = self.front(of, tokens);
         let order = self.b.concat(&[&front, &stay, &takes], 1);
-        self.merged(tokens, &order, &goes, &into)
+        if !energy.restart {
+            return self.merged(tokens, &order, &goes, &into);
+        }
+        let alone = Tokens { sizes: self.ones_like_rows(&tokens.x), ..tokens.clone() };
+        let left = self.merged(&alone, &order, &goes, &into);
+        Left { sizes: self.ones_like_rows(&left.x), ..left }
     }
 
-    /// Means over tokens of cosines lifted above a margin. In f64, so that order is that of the runtime.
-    fn energies(&mut self, cosines: &str, margin: f32) -> Name {
-        let margin = self.b.float(margin);
-        let above = self.b.op("Sub", &[cosines, &margin]);
-        let above = self.b.cast(&above, element::DOUBLE);
-        let (zero, one) = (self.b.double(0.0), self.b.double(1.0));
-        let below = self.b.op("Exp", &[&above]);
-        let below = self.b.op("Sub", &[&below, &one]);
-        let is_above = self.b.op("Greater", &[&above, &zero]);
-        let lifted = self.b.op("Where", &[&is_above, &above, &below]);
-        let mean = self.b.reduce("ReduceMean", &lifted, 2, false);
+    /// Means over tokens of what cosines add. In f64, so that order is that of the runtime.
+    fn energies(&mut self, cosines: &str, of: ByEnergy) -> Name {
+        let margin = of.margin as f32;
+        let one = self.b.double(1.0);
+        let added = match of.kernel {
+            EnergyKernel::Elu => {
+                let margin = self.b.float(margin);
+                let above = self.b.op("Sub", &[cosines, &margin]);
+                let above = self.b.cast(&above, element::DOUBLE);
+                let zero = self.b.double(0.0);
+                let below = self.b.op("Exp", &[&above]);
+                let below = self.b.op("Sub", &[&below, &one]);
+                let is_above = self.b.op("Greater", &[&above, &zero]);
+                self.b.op("Where", &[&is_above, &above, &below])
+            }
+            EnergyKernel::Gaussian => {
+                let deviation = 1.0 - f64::from(margin);
+                let factor = self.b.double(-0.5 / (deviation * deviation));
+                let scale = self.b.double(1.0 / (deviation * std::f64::consts::TAU.sqrt()));
+                let one = self.b.float(1.0);
+                let off = self.b.op("Sub", &[&one, cosines]);
+                let off = self.b.cast(&off, element::DOUBLE);
+                let squares = self.b.op("Mul", &[&off, &off]);
+                let exponent = self.b.op("Mul", &[&squares, &factor]);
+                let density = self.b.op("Exp", &[&exponent]);
+                self.b.op("Mul", &[&density, &scale])
+            }
+        };
+        let mean = self.b.reduce("ReduceMean", &added, 2, false);
         self.b.cast(&mean, element::FLOAT)
     }
 
@@ -208,14 +250,12 @@ impl Lowering<'_> {
     pub(super) fn drop_tokens(
         &mut self,
         of: &Reduction,
-        heads: Heads,
         tokens: &Tokens,
-        score: TokenScore,
+        scores: &str,
         fuse: bool,
         sorted: bool,
     ) -> Left {
-        let scores = self.scores(of, heads, tokens, score);
-        let order = self.by_score(of, &scores, tokens);
+        let order = self.by_score(of, scores, tokens);
         let (zero, one) = (self.b.ints(&[0]), self.b.ints(&[1]));
         let stays = if fuse { self.b.op("Sub", &[&tokens.after, &one]) } else { tokens.after.clone() };
         let mut kept = self.b.slice(&order, 1, &zero, &stays);
@@ -228,7 +268,7 @@ impl Lowering<'_> {
         }
         let gone = self.from(&order, 1, &stays);
         let rows = self.b.rows(&tokens.x, &gone);
-        let shares = self.gathered(&scores, &gone);
+        let shares = self.gathered(scores, &gone);
         let shares = self.b.unsqueeze(&shares, &[-1]);
         let rows = self.b.op("Mul", &[&rows, &shares]);
         let sum = self.b.sum(&rows, 1, true);
@@ -258,7 +298,13 @@ impl Lowering<'_> {
     }
 
     /// What tokens are worth, `[batch, count]`.
-    fn scores(&mut self, of: &Reduction, heads: Heads, tokens: &Tokens, score: TokenScore) -> Name {
+    pub(super) fn scores(
+        &mut self,
+        of: &Reduction,
+        heads: Heads,
+        tokens: &Tokens,
+        score: TokenScore,
+    ) -> Name {
         if let TokenScore::Random { start } = score {
             let stream = Stream::from_start(start);
             let most = self.most_tokens().unwrap_or_default();

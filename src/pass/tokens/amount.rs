@@ -77,7 +77,7 @@ impl Amount {
 }
 
 fn pairs(rule: &ReductionRule) -> bool {
-    matches!(rule, ReductionRule::MergePairs | ReductionRule::MergeByEnergy { .. })
+    matches!(rule, ReductionRule::MergePairs | ReductionRule::MergeByEnergy(_))
 }
 
 fn shares(

@@ -119,7 +119,8 @@ pub fn layers(step: &StepScope<'_>) -> Vec<usize> {
     (0..step.graph.blocks.len()).filter(is_named).collect()
 }
 
-fn refused(step: &StepScope<'_>, path: &str, why: NotReduced) -> Diagnostic {
+/// Why a layer cannot have fewer tokens, to the user.
+pub fn refused(step: &StepScope<'_>, path: &str, why: NotReduced) -> Diagnostic {
     match why {
         NotReduced::NoPlace => {
             let message = format!("`{path}` is no attention and feed-forward, each added to the stream");

@@ -222,6 +222,22 @@ pub fn mass(heads: Heads, rows: &Range<usize>, operands: Operands<'_>, queries: 
     mass
 }
 
+/// How much each row of a sequence attends to each, in one query head: `[rows, rows]`, rows that add up to 1.
+pub fn shares(heads: Heads, rows: &Range<usize>, operands: Operands<'_>, head: usize) -> Vec<f32> {
+    let count = rows.len();
+    let mut shares = vec![0.0; count * count];
+    let mut p = Vec::new();
+    let place = Place { heads, rows: rows.clone(), kv_head: head / heads.group, operands };
+    for tile in tiles(count) {
+        let keys = heads.tile(&tile, count);
+        place.probabilities(&tile, &keys, head % heads.group, &mut p);
+        for (query, row) in tile.zip(p.chunks_exact(keys.len())) {
+            shares[query * count..][keys.clone()].copy_from_slice(row);
+        }
+    }
+    shares
+}
+
 /// Gradients of queries, keys and values.
 pub struct Gradients {
     pub query: Vec<f32>,

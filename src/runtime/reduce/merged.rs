@@ -1,6 +1,7 @@
 //! Tokens that become a part of others.
 
 use super::{Left, Tokens, by_score, unit_rows};
+use crate::graph::{ByEnergy, EnergyKernel, EnergyPairing};
 use crate::runtime::kernel::product::{Into, Matrix, Threads, product};
 
 /// Cosines of rows of length 1, `[left, right]`.
@@ -68,44 +69,101 @@ pub(super) fn pairs(tokens: Tokens<'_>, keys: &[f32], gone: usize) -> Left {
     by_size(tokens, &order, &goes)
 }
 
-/// PiToMe: of the `2 gone` tokens of the highest energy, sorted by it, even places go to the most similar odd ones.
+/// For each of some tokens the place of the most similar of others, and the cosine; of equal ones the first.
+pub(super) fn nearest(keys: &[f32], width: usize, of: &[usize], among: &[usize]) -> Vec<(usize, f32)> {
+    let gathered = |tokens: &[usize]| -> Vec<f32> {
+        tokens.iter().flat_map(|&token| &keys[token * width..(token + 1) * width]).copied().collect()
+    };
+    let (left, right) = (gathered(of), gathered(among));
+    let cosines =
+        cosines(Matrix::rows(&left, of.len(), width, width), Matrix::rows(&right, among.len(), width, width));
+    cosines.chunks_exact(among.len()).filter_map(|row| best(row, 0)).collect()
+}
+
+/// PiToMe: tokens that are like many others are paired, the rest stays.
 ///
-/// The energy of a token is the mean over tokens of `f(cosine - margin)`, `f(v) = v` above 0 and `exp(v) - 1` below.
-pub(super) fn by_energy(tokens: Tokens<'_>, keys: &[f32], margin: f32, gone: usize) -> Left {
+/// The energy of a token is the mean over tokens of what the kernel makes of cosines.
+pub(super) fn by_energy(tokens: Tokens<'_>, keys: &[f32], of: ByEnergy, gone: usize) -> Left {
     let Tokens { count, protected, .. } = tokens;
     let width = keys.len() / count;
     let free = count - protected;
     let of_free = Matrix::rows(&keys[protected * width..], free, width, width);
     let cosines = cosines(of_free, of_free);
-    let lifted = |cosine: &f32| {
-        let above = f64::from(cosine - margin);
-        if above > 0.0 { above } else { above.exp_m1() }
-    };
-    let energies: Vec<f32> = cosines
-        .chunks_exact(free)
-        .map(|row| (row.iter().map(lifted).sum::<f64>() / free as f64) as f32)
-        .collect();
+    let energies = energies(&cosines, free, of);
     let order = by_score(&energies, 0..free);
-    let (paired, stay) = order.split_at(2 * gone);
-    let goers = paired.iter().step_by(2);
-    let receivers: Vec<usize> = paired.iter().skip(1).step_by(2).copied().collect();
-    let goes: Vec<(usize, usize)> = goers
-        .map(|&token| {
-            let row: Vec<f32> = receivers.iter().map(|&other| cosines[token * free + other]).collect();
-            let (at, _) = best(&row, 0).expect("as many receive as go");
-            (protected + token, protected + receivers[at])
-        })
+    let cosine = |token: usize, other: usize| cosines[token * free + other];
+    let every_other = |of: &[usize], first: usize| of.iter().skip(first).step_by(2).copied().collect();
+    let (goers, receivers, stay): (Vec<usize>, Vec<usize>, &[usize]) = match of.pairing {
+        EnergyPairing::Alternate => {
+            let (paired, stay) = order.split_at(2 * gone);
+            (every_other(paired, 0), every_other(paired, 1), stay)
+        }
+        EnergyPairing::Halves => (order[..gone].to_vec(), order[gone..2 * gone].to_vec(), &order[2 * gone..]),
+        EnergyPairing::Closest => (every_other(&order, 0), every_other(&order, 1), &[]),
+    };
+    let into = |&token: &usize| {
+        let row: Vec<f32> = receivers.iter().map(|&other| cosine(token, other)).collect();
+        best(&row, 0).expect("a token receives where one goes")
+    };
+    let found: Vec<(usize, f32)> = goers.iter().map(into).collect();
+    // Where more propose than go, those of the most similar pairs do.
+    let alike: Vec<f32> = found.iter().map(|(_, cosine)| *cosine).collect();
+    let (closest, rest) = match of.pairing {
+        EnergyPairing::Closest => {
+            let places = by_score(&alike, 0..goers.len());
+            (places[..gone].to_vec(), places[gone..].to_vec())
+        }
+        EnergyPairing::Alternate | EnergyPairing::Halves => ((0..gone).collect(), Vec::new()),
+    };
+    let goes: Vec<(usize, usize)> = closest
+        .into_iter()
+        .map(|place| (protected + goers[place], protected + receivers[found[place].0]))
         .collect();
-    let behind = stay.iter().chain(&receivers).map(|&token| protected + token);
+    let rest = rest.iter().map(|&place| &goers[place]);
+    let behind = stay.iter().chain(rest).chain(&receivers).map(|&token| protected + token);
     let order: Vec<usize> = (0..protected).chain(behind).collect();
-    by_size(tokens, &order, &goes)
+    if !of.restart {
+        return by_size(tokens, &order, &goes);
+    }
+    let mut left = by_size(Tokens { sizes: None, ..tokens }, &order, &goes);
+    left.sizes.fill(1.0);
+    left
+}
+
+/// Means over tokens of what cosines `[count, count]` add.
+pub(super) fn energies(cosines: &[f32], count: usize, of: ByEnergy) -> Vec<f32> {
+    let margin = of.margin as f32;
+    let deviation = 1.0 - f64::from(margin);
+    let added = |cosine: &f32| match of.kernel {
+        EnergyKernel::Elu => {
+            let above = f64::from(cosine - margin);
+            if above > 0.0 { above } else { above.exp_m1() }
+        }
+        EnergyKernel::Gaussian => {
+            let off = f64::from(1.0 - cosine) / deviation;
+            (-0.5 * off * off).exp() / (deviation * std::f64::consts::TAU.sqrt())
+        }
+    };
+    cosines
+        .chunks_exact(count)
+        .map(|row| (row.iter().map(added).sum::<f64>() / count as f64) as f32)
+        .collect()
 }
 
 /// DiffRate: sorted by how much the first token attends to them, all but `kept` are dropped; those behind the first `after` go
 /// into the ones that they are most like by features. Features are plain means, and a size grows by what comes times its cosine.
 pub(super) fn by_attention(tokens: Tokens<'_>, attended: &[f32], kept: usize, after: usize) -> Left {
+    into_first(tokens, &by_rank(tokens, attended), kept, after)
+}
+
+/// Protected tokens, then the others by how much they are attended to.
+pub(super) fn by_rank(tokens: Tokens<'_>, attended: &[f32]) -> Vec<usize> {
+    (0..tokens.protected).chain(by_score(attended, tokens.protected..tokens.count)).collect()
+}
+
+/// The first `after` of a list, into which those behind them go; all but `kept` are dropped.
+pub(super) fn into_first(tokens: Tokens<'_>, sorted: &[usize], kept: usize, after: usize) -> Left {
     let Tokens { features, width, count, protected, .. } = tokens;
-    let sorted: Vec<usize> = (0..protected).chain(by_score(attended, protected..count)).collect();
     let sources = &sorted[after..kept.clamp(after, count)];
     let order = &sorted[..after];
     let gathered = |tokens: &[usize]| {

@@ -4,16 +4,18 @@
 
 mod chosen;
 mod merged;
+mod ranked;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::Failure;
 use super::interpret::Value;
-use super::kernel::attention::{Heads, Operands, mass};
+use super::kernel::attention::{Heads, Operands, mass, shares};
 use super::op::{self, Combination, Host};
 use super::rows::Rows;
 use crate::graph::{Reduction, ReductionRule};
@@ -91,12 +93,12 @@ pub fn reduced(of: &Reduction, heads: Heads, x: &Value, [query, key]: [&Value; 2
                     &operands.key[range.start * heads.key_width()..range.end * heads.key_width()],
                 )
             };
-            let attended = |queries| mass(heads, range, operands, queries);
-            left(of, tokens, keys, attended)
+            let attention = Attended { heads, range, operands };
+            left(of, tokens, keys, &attention)
         })
         .collect();
     let rows = Rows::of(left.iter().map(|left| left.parts.len()));
-    let has_sizes = sizes.is_some() || of.rule.merges();
+    let has_sizes = sizes.is_some() || of.rule.makes_sizes();
     let rows = match has_sizes {
         true => rows.with_sizes(left.iter().flat_map(|left| left.sizes.iter().copied()).collect()),
         false => rows,
@@ -109,31 +111,74 @@ pub fn reduced(of: &Reduction, heads: Heads, x: &Value, [query, key]: [&Value; 2
     Ok(Value { tensor, rows: Arc::new(rows) })
 }
 
-/// What is left of one sample. `keys` are `[count, head_dim]` of length 1, averaged over heads; `attended` says how much some
-/// queries attend to each token.
-fn left(
-    of: &Reduction,
-    tokens: Tokens<'_>,
-    keys: impl Fn() -> Vec<f32>,
-    attended: impl Fn(std::ops::Range<usize>) -> Vec<f32>,
-) -> Left {
+/// The attention of one sample.
+struct Attended<'a> {
+    heads: Heads,
+    range: &'a Range<usize>,
+    operands: Operands<'a>,
+}
+
+impl Attended<'_> {
+    /// How much some tokens attend to each, on average over heads.
+    fn by(&self, queries: Range<usize>) -> Vec<f32> {
+        mass(self.heads, self.range, self.operands, queries)
+    }
+
+    /// How much each token attends to each, `[count, count]` for each head.
+    fn of_heads(&self) -> Vec<Vec<f32>> {
+        let heads = 0..self.heads.kv_heads * self.heads.group;
+        heads.map(|head| shares(self.heads, self.range, self.operands, head)).collect()
+    }
+}
+
+/// What is left of one sample. `keys` are `[count, head_dim]` of length 1, averaged over heads.
+fn left(of: &Reduction, tokens: Tokens<'_>, keys: impl Fn() -> Vec<f32>, attended: &Attended<'_>) -> Left {
     let after = of.after(tokens.count);
     if after == tokens.count {
         return tokens.kept(0..tokens.count);
     }
     match &of.rule {
         ReductionRule::MergePairs => merged::pairs(tokens, &keys(), tokens.count - after),
-        ReductionRule::MergeByEnergy { margin } => {
-            merged::by_energy(tokens, &keys(), *margin as f32, tokens.count - after)
+        ReductionRule::MergeByEnergy(energy) => {
+            merged::by_energy(tokens, &keys(), *energy, tokens.count - after)
         }
         ReductionRule::MergeByAttention { kept } => {
-            merged::by_attention(tokens, &attended(0..1), *kept, after)
+            merged::by_attention(tokens, &attended.by(0..1), *kept, after)
         }
         ReductionRule::Drop { score, fuse, sorted } => {
-            let scores = chosen::scores(*score, tokens.count, attended);
+            let scores = chosen::scores(*score, tokens.count, |queries| attended.by(queries));
             chosen::best(tokens, &scores, after, *fuse, *sorted)
         }
+        ReductionRule::DropByRank(ranking) => {
+            let scores = ranked::scores(ranking, &attended.of_heads(), &keys(), tokens.protected);
+            chosen::best(tokens, &scores, after, false, false)
+        }
     }
+}
+
+/// Tokens of one sample merged by attention, with the order in which they were taken.
+pub(super) struct Ranked {
+    /// For each token that is left those that it is made of, each with its weight.
+    pub parts: Vec<Vec<(usize, f32)>>,
+    pub sizes: Vec<f32>,
+    /// All tokens: protected ones, then the others by how much they are attended to.
+    pub order: Vec<usize>,
+}
+
+/// What [`ReductionRule::MergeByAttention`] makes of one sample's tokens, `features` being `[tokens, width]`, where `kept` are left
+/// once tokens are dropped and `after` once they are merged.
+pub(super) fn ranked_and_merged(
+    features: &[f32],
+    sizes: &[f32],
+    attended: &[f32],
+    [protected, kept, after]: [usize; 3],
+) -> Ranked {
+    let count = sizes.len();
+    let width = features.len() / count.max(1);
+    let tokens = Tokens { features, width, count, sizes: Some(sizes), protected };
+    let order = merged::by_rank(tokens, attended);
+    let Left { parts, sizes } = merged::into_first(tokens, &order, kept, after);
+    Ranked { parts, sizes, order }
 }
 
 /// Keys `[rows, kv_heads x head_dim]` averaged over heads, each row of length 1.

@@ -1,7 +1,7 @@
 //! The worked cases of the papers' cards, and what holds of every rule.
 
 use super::*;
-use crate::graph::{Attention, TokenCount, TokenScore};
+use crate::graph::{Attention, ByEnergy, EnergyKernel, EnergyPairing, TokenCount, TokenScore};
 
 /// The card's features: token 7 has a second one.
 const FEATURES: [f32; 14] = [1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 4.0, 0.0, 5.0, 0.0, 6.0, 0.0, 7.0, 1.0];
@@ -24,6 +24,11 @@ fn features(tokens: Tokens<'_>, left: &Left) -> Vec<f32> {
         parts.iter().map(|(token, weight)| weight * tokens.features[token * tokens.width + column]).sum()
     };
     left.parts.iter().flat_map(|parts| [of(parts, 0), of(parts, 1)]).collect()
+}
+
+/// The first features of what is left.
+fn features_of(tokens: Tokens<'_>, left: &Left) -> Vec<f32> {
+    features(tokens, left).into_iter().step_by(2).collect()
 }
 
 fn near(found: &[f32], expected: &[f32]) {
@@ -64,9 +69,51 @@ fn a_second_token_in_front_stays_too() {
 fn energy_protects_as_the_card_of_pitome_says() {
     let tokens = tokens(&FEATURES);
     // The class token is split off; patches have the angles of the card.
-    let left = merged::by_energy(tokens, &keys(&DEGREES), 0.5, 1);
+    let left = merged::by_energy(tokens, &keys(&DEGREES), ByEnergy::new(0.5), 1);
     near(&features(tokens, &left), &[1.0, 0.0, 4.0, 0.0, 5.0, 0.0, 2.0, 0.0, 7.0, 1.0, 4.5, 0.0]);
     near(&left.sizes, &[1.0, 1.0, 1.0, 1.0, 1.0, 2.0]);
+}
+
+/// Sorted by energy patches are 4, 1, 2, 3, 0, 5: the first halves are 4 and 2 beside 1 and 3, or all of 4, 2, 0 beside 1, 3, 5.
+#[test]
+fn energy_pairs_as_the_authors_code_does() {
+    let tokens = tokens(&FEATURES);
+    let of = |pairing, gone| {
+        let left =
+            merged::by_energy(tokens, &keys(&DEGREES), ByEnergy { pairing, ..ByEnergy::new(0.5) }, gone);
+        (features_of(tokens, &left), left.sizes)
+    };
+    // Patches have the features 2 to 7; 4 (52 degrees) goes to 1 (50), 2 (14) to 3 or 1: the cosine to 50 is larger.
+    let (rows, sizes) = of(EnergyPairing::Alternate, 2);
+    near(&rows, &[1.0, 2.0, 7.0, 13.0 / 3.0, 5.0]);
+    near(&sizes, &[1.0, 1.0, 1.0, 3.0, 1.0]);
+    // The first three, 4, 1 and 2, go among 3 (95), 0 (10) and 5 (100): all of them are nearest to 10.
+    let (rows, sizes) = of(EnergyPairing::Halves, 3);
+    near(&rows, &[1.0, 5.0, 3.75, 7.0]);
+    near(&sizes, &[1.0, 1.0, 4.0, 1.0]);
+    // Of 4, 2 and 0 beside 1, 3 and 5 the pair of 4 and 1 is the closest, then 2 and 1.
+    let (rows, sizes) = of(EnergyPairing::Closest, 2);
+    near(&rows, &[1.0, 2.0, 13.0 / 3.0, 5.0, 7.0]);
+    near(&sizes, &[1.0, 1.0, 3.0, 1.0, 1.0]);
+}
+
+/// A Gaussian of deviation 0.5 adds 0.797885 for a cosine of 1 and 0.107982 for one of 0.
+#[test]
+fn sizes_start_anew_where_energy_is_of_words() {
+    let sizes = [1.0, 9.0, 9.0, 1.0, 1.0];
+    let features = [1.0, 0.0, 2.0, 0.0, 4.0, 0.0, 6.0, 0.0, 8.0, 0.0];
+    let tokens = Tokens { sizes: Some(&sizes), ..tokens(&features) };
+    let of = ByEnergy {
+        kernel: EnergyKernel::Gaussian,
+        pairing: EnergyPairing::Halves,
+        restart: true,
+        ..ByEnergy::new(0.5)
+    };
+    near(&merged::energies(&[1.0, 0.0, 0.0, 1.0], 2, of), &[0.452_933; 2]);
+    // Words at 0, 0, 90 and 90 degrees have the same energy: the first two are first. The first goes to the second.
+    let left = merged::by_energy(tokens, &keys(&[0.0, 0.0, 0.0, 90.0, 90.0]), of, 1);
+    near(&features_of(tokens, &left), &[1.0, 6.0, 8.0, 3.0]);
+    near(&left.sizes, &[1.0; 4]);
 }
 
 #[test]
@@ -109,7 +156,7 @@ fn counts_are_those_of_the_papers() {
         [197, 181, 165, 149, 133, 117, 101, 85, 69, 53, 37, 21, 11]
     );
     assert_eq!(
-        after(ReductionRule::MergeByEnergy { margin: 0.5 }, TokenCount::Share(0.9), 12),
+        after(ReductionRule::MergeByEnergy(ByEnergy::new(0.5)), TokenCount::Share(0.9), 12),
         [197, 178, 161, 145, 131, 118, 107, 97, 88, 80, 73, 66, 60]
     );
     assert_eq!(after(drop(true), TokenCount::Share(0.7), 3), [197, 140, 100, 72]);
@@ -139,7 +186,7 @@ fn no_token_is_lost_where_tokens_merge() {
         for gone in 1..=(count - 1) / 2 {
             for left in [
                 merged::pairs(tokens, &keys(&degrees), gone),
-                merged::by_energy(tokens, &keys(&degrees), 0.4, gone),
+                merged::by_energy(tokens, &keys(&degrees), ByEnergy::new(0.4), gone),
             ] {
                 assert_eq!(left.parts.len(), count - gone);
                 assert_eq!(left.parts[0], [(0, 1.0)], "the class token stays in front");
