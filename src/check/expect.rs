@@ -34,7 +34,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_run()) {
+        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_be_shown()) {
             let message = format!("`{}` is not taken of a model that tamis does not run: {why}", spec.name);
             let error = Diagnostic::at(&codes::CANNOT_RUN, name_span, message);
             self.report(error.help(format!("`{}` is shown to no such model", data.name)));

@@ -91,7 +91,7 @@ impl Checker<'_> {
 
     /// A model that is not run is shown no data.
     fn refuse_data(&mut self, step: &ast::Step, lowering: &Lowering, graph: &Graph) -> Option<()> {
-        let Some(why) = graph.cannot_run() else { return Some(()) };
+        let Some(why) = graph.cannot_be_shown() else { return Some(()) };
         let works = lowering.stages.iter().flat_map(|stage| &stage.work);
         let data = works.flat_map(|work| work.data()).next();
         let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next())

@@ -21,3 +21,4 @@ mod tokens;
 mod trained;
 mod training;
 mod units;
+mod vision_language;

@@ -18,9 +18,9 @@ impl Lowering<'_> {
                 let half = self.b.op("Div", &[&free, &two]);
                 self.b.op("Sub", &[&free, &half])
             }
-            ReductionRule::MergeByAttention { .. } | ReductionRule::Drop { .. } => {
-                self.b.op("Min", &[&free, &one])
-            }
+            ReductionRule::MergeByAttention { .. }
+            | ReductionRule::Drop { .. }
+            | ReductionRule::Picture(_) => self.b.op("Min", &[&free, &one]),
         };
         let left = self.b.op("Max", &[&left, &least]);
         let after = self.b.op("Add", &[&protected, &left]);

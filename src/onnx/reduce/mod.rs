@@ -42,6 +42,9 @@ impl Lowering<'_> {
         operands: &[Value],
     ) -> Result<Value, CannotExport> {
         let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
+        if matches!(of.rule, ReductionRule::Picture(_)) {
+            return Err(self.cannot("a picture's tokens among a text's are not lowered yet"));
+        }
         let heads = self.heads(op, [1, 2, 2]);
         self.has_scores(of)?;
         let has_sizes = x.rows.sizes.is_some() || of.rule.merges();
@@ -190,6 +193,7 @@ impl Lowering<'_> {
             ReductionRule::MergePairs => self.merge_pairs(of, heads, tokens),
             ReductionRule::MergeByEnergy { margin } => self.merge_by_energy(of, heads, tokens, *margin),
             ReductionRule::MergeByAttention { kept } => self.merge_by_attention(of, heads, tokens, *kept),
+            ReductionRule::Picture(_) => unreachable!("it was refused"),
             ReductionRule::Drop { score, fuse, sorted } => {
                 self.drop_tokens(of, heads, tokens, *score, *fuse, *sorted)
             }
