@@ -98,7 +98,9 @@ impl Checker<'_> {
         else {
             return Some(());
         };
-        let message = format!("this step shows `{}` to a model that tamis does not run: {why}", data.name);
+        let is_run = graph.cannot_run().is_none();
+        let model = if is_run { "that no data set fits" } else { "that tamis does not run" };
+        let message = format!("this step shows `{}` to a model {model}: {why}", data.name);
         let by = step.clauses.iter().find(|clause| clause.kind == ClauseKind::By).map(value_span);
         let error = Diagnostic::at(&codes::CANNOT_RUN, by.unwrap_or(step.verb.span), message);
         self.report(

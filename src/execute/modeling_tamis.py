@@ -35,6 +35,10 @@ class TamisConfig(PretrainedConfig):
         fields.pop("model_type", None)
         super().__init__(**fields)
 
+    def get_text_config(self, *_, **__):
+        """The fields of towers stay as they are written, and are no configs of their own."""
+        return self
+
 
 @dataclass
 class TamisOutput(ModelOutput):

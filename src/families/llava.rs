@@ -50,6 +50,7 @@ fn build(config: &Config, m: &mut Builder<'_>) -> Result<(), Diagnostic> {
         let width = size(&text, "hidden_size")?;
         let inner = m.plain_axis(Role::Neurons, width.extent, None);
         let hidden = m.plain_axis(Role::Hidden, width.extent, None);
+        m.fact("text_config.hidden_size", Formula::Product(vec![inner]));
         let x = m.linear("up", "linear_1", picture, inner, bias);
         let x = m.activation(activate, x);
         Ok::<_, Diagnostic>(m.linear("down", "linear_2", x, hidden, bias))

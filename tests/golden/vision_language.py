@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes ../models/llava-random and vision_language.json: what a small LLaVA answers with all of its picture's tokens and with fewer.
 
-    vision_language.py
+    vision_language.py                    # writes both
+    vision_language.py --check PROGRAM    # what transformers finds in directories that the program wrote, beside vision_language.json
 
 The model is made by transformers' own classes and has random weights, larger than training begins with, so that attention is not
 flat. Answers are of its weights widened to float64. FastV (arXiv:2403.06764) and MustDrop (2411.10803) are written here as their
@@ -10,12 +11,15 @@ transformers' own answer first. `published` is what transformers counts for llav
 """
 
 import json
+import subprocess
+import sys
+import tempfile
 from math import ceil
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import AutoModelForImageTextToText, CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from transformers.core_model_loading import revert_weight_conversion
 
 HERE = Path(__file__).parent
@@ -46,7 +50,6 @@ def write():
                 weight.normal_(std=0.3)
             else:
                 weight.normal_(std=1.6 / weight[0].numel() ** 0.5 if "embed" not in name else 0.8)
-    model.generation_config = None or model.generation_config
     model.to(torch.bfloat16).save_pretrained(MODEL)
     (MODEL / "generation_config.json").unlink(missing_ok=True)
 
@@ -207,11 +210,54 @@ def main():
         published = LlavaForConditionalGeneration(large())
     names = {name: list(tensor.shape) for name, tensor in revert_weight_conversion(published, published.state_dict()).items()}
     out["published"] = {"parameters": sum(torch.Size(shape).numel() for shape in names.values()), "tensors": len(names)}
+    for file in MODEL.iterdir():
+        file.chmod(0o644)
     (HERE / "vision_language.json").write_text(json.dumps(out, separators=(",", ":")) + "\n")
     print(out["counts"], out["published"])
     with safe_open(MODEL / "model.safetensors", "pt") as file:
         print(list(file.keys())[:3], list(file.keys())[-12:])
 
 
+STEPS = {
+    "fastv at 2, half": "drop tokens at language.layers[2] by last_query_attention keep 50%",
+    "fastv at 1 and 3": "drop tokens at language.layers[1] by last_query_attention keep 75%\ndrop tokens at language.layers[3] by last_query_attention keep 40%",
+    "fastv at 5, a tenth": "drop tokens at language.layers[5] by last_query_attention keep 10%",
+    "mustdrop": "drop tokens at language.layers[2, 4] by text_attention(global: 0.012, individual: 0.02, key: 8%)",
+    "mustdrop, windows": "merge tokens at vision.layers[1] by patch_windows(window: 3, similarity: 0.3)\n"
+    "drop tokens at language.layers[2, 4] by text_attention(global: 0.012, individual: 0.02, key: 20%)",
+}
+
+
+def check(program):
+    """Each sample alone, and all in one padded batch; the next token that `generate` finds is that of the last logits."""
+    golden = json.loads((HERE / "vision_language.json").read_text())
+    texts, pictures = samples()
+    worst = 0.0
+    for name, steps in STEPS.items():
+        with tempfile.TemporaryDirectory() as place:
+            recipe = Path(place) / "x.tamis"
+            recipe.write_text(f'model input = "{MODEL}"\n{steps}\nsave "out"\n')
+            subprocess.run([program, "run", recipe, "--no-cache"], check=True, cwd=place, capture_output=True)
+            model = AutoModelForImageTextToText.from_pretrained(Path(place) / "out", trust_remote_code=True, dtype=torch.float32)
+        longest = max(len(ids) + 35 for ids in texts)
+        full = [expanded(ids, 36) for ids in texts]
+        ids = torch.tensor([[0] * (longest - len(ids)) + ids for ids in full])
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in full])
+        with torch.no_grad():
+            together = model(input_ids=ids, attention_mask=mask, pixel_values=pictures).logits
+            for n, own in enumerate(full):
+                whole = golden["logits"][name][n]
+                for sample in (texts[n], own):
+                    alone = model(input_ids=torch.tensor([sample]), pixel_values=pictures[n : n + 1]).logits[0]
+                    assert len(alone) == whole[3][0], (name, n, len(alone), whole[3])
+                    for at, row in zip((0, -2, -1), whole):
+                        worst = max(worst, (alone[at] - torch.tensor(row)).abs().max().item())
+                worst = max(worst, (together[n, -1] - torch.tensor(whole[2])).abs().max().item())
+                made = model.generate(input_ids=torch.tensor([own]), pixel_values=pictures[n : n + 1], max_new_tokens=2, do_sample=False)
+                assert made[0, len(own)] == torch.tensor(whole[2]).argmax(), (name, n)
+        print(f"{name}: off by {worst:.0e} at most so far")
+    assert worst < 1e-4, worst
+
+
 if __name__ == "__main__":
-    main()
+    check(str(Path(sys.argv[2]).resolve())) if sys.argv[1:2] == ["--check"] else main()

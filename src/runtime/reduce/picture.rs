@@ -75,7 +75,12 @@ pub fn pictured(
         })
         .collect();
     let same = left.iter().zip(&ranges).all(|(left, range)| left.keeps_all(range.len()));
-    let rows = if same { (*x.rows).clone() } else { Rows::of(left.iter().map(|left| left.rows.len())) };
+    // The text's rule counts places anew even where nothing goes, so that what stands beside a sample decides nothing.
+    let is_renumbered = matches!(rule, PictureRule::ByText { .. });
+    let rows = match same && !is_renumbered {
+        true => (*x.rows).clone(),
+        false => Rows::of(left.iter().map(|left| left.rows.len())),
+    };
     let has_kinds = all_kinds.is_some() || matches!(rule, PictureRule::Keys { .. });
     let rows = match has_kinds {
         true => rows.with_kinds(left.iter().flat_map(|left| left.kinds.iter().copied()).collect()),
