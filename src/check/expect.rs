@@ -34,8 +34,10 @@ impl Checker<'_> {
             );
             return None;
         }
-        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_run()) {
-            let message = format!("`{}` is not taken of a model that tamis does not run: {why}", spec.name);
+        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_be_shown()) {
+            let is_run = state.graph.cannot_run().is_none();
+            let model = if is_run { "that no data set fits" } else { "that tamis does not run" };
+            let message = format!("`{}` is not taken of a model {model}: {why}", spec.name);
             let error = Diagnostic::at(&codes::CANNOT_RUN, name_span, message);
             self.report(error.help(format!("`{}` is shown to no such model", data.name)));
             return None;

@@ -91,14 +91,16 @@ impl Checker<'_> {
 
     /// A model that is not run is shown no data.
     fn refuse_data(&mut self, step: &ast::Step, lowering: &Lowering, graph: &Graph) -> Option<()> {
-        let Some(why) = graph.cannot_run() else { return Some(()) };
+        let Some(why) = graph.cannot_be_shown() else { return Some(()) };
         let works = lowering.stages.iter().flat_map(|stage| &stage.work);
         let data = works.flat_map(|work| work.data()).next();
         let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next())
         else {
             return Some(());
         };
-        let message = format!("this step shows `{}` to a model that tamis does not run: {why}", data.name);
+        let is_run = graph.cannot_run().is_none();
+        let model = if is_run { "that no data set fits" } else { "that tamis does not run" };
+        let message = format!("this step shows `{}` to a model {model}: {why}", data.name);
         let by = step.clauses.iter().find(|clause| clause.kind == ClauseKind::By).map(value_span);
         let error = Diagnostic::at(&codes::CANNOT_RUN, by.unwrap_or(step.verb.span), message);
         self.report(

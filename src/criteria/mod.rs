@@ -13,12 +13,14 @@ pub mod frequency;
 pub mod gate_ratio;
 pub mod key_similarity;
 pub mod lamp;
+pub mod last_query_attention;
 pub mod least_squares;
 pub mod magnitude;
 pub mod mask_tuning;
 pub mod optin;
 pub mod output_clusters;
 pub mod pagerank;
+pub mod patch_windows;
 pub mod random;
 pub mod reap;
 pub mod reconstruction;
@@ -27,6 +29,7 @@ pub mod sparsegpt;
 pub mod svd;
 pub mod svd_llm;
 pub mod taylor;
+pub mod text_attention;
 pub mod wanda;
 pub mod weights;
 
@@ -57,6 +60,9 @@ pub static CRITERIA: &[&CriterionSpec] = &[
     &cls_attention::SPEC,
     &attention_mass::SPEC,
     &pagerank::SPEC,
+    &last_query_attention::SPEC,
+    &text_attention::SPEC,
+    &patch_windows::SPEC,
     &svd::SPEC,
     &asvd::SPEC,
     &svd_llm::SPEC,

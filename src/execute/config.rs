@@ -33,7 +33,7 @@ pub fn rewritten(config: &Config, input: &Graph, version: &Version) -> String {
 }
 
 /// Classes of transformers by which models are loaded, and the class in the modeling file that stands for all of them.
-const LOADED_BY: [&str; 7] = [
+const LOADED_BY: [&str; 8] = [
     "AutoModel",
     "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
@@ -41,6 +41,7 @@ const LOADED_BY: [&str; 7] = [
     "AutoModelForTokenClassification",
     "AutoModelForQuestionAnswering",
     "AutoModelForImageClassification",
+    "AutoModelForImageTextToText",
 ];
 
 /// The config with `auto_map`, so that transformers runs the model with the code of a file beside it.

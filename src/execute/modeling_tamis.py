@@ -35,6 +35,10 @@ class TamisConfig(PretrainedConfig):
         fields.pop("model_type", None)
         super().__init__(**fields)
 
+    def get_text_config(self, *_, **__):
+        """The fields of towers stay as they are written, and are no configs of their own."""
+        return self
+
 
 @dataclass
 class TamisOutput(ModelOutput):
@@ -78,23 +82,30 @@ class TamisModel(PreTrainedModel, GenerationMixin):
     def _init_weights(self, module):
         """Everything is in the files."""
 
-    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **_):
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, pixel_values=None, **_):
+        """Nothing is cached: each new token is made from the whole text, and a picture's tokens are chosen for it anew."""
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "pixel_values": pixel_values}
 
     def forward(self, input_ids=None, attention_mask=None, pixel_values=None, labels=None, token_type_ids=None, **_):
         run = Run(self, input_ids, attention_mask, pixel_values, token_type_ids)
-        values, found = {}, {}
+        values, states, found, end = {}, {}, {}, run.state()
         for number, operands in self.order:
             op = self.graph["ops"]["nodes"][number]
             kind, of = named(op["op"])
             run.reads = [self.graph["ops"]["nodes"][operand]["value"] for operand in operands]
+            run.before = [states[operand] for operand in operands]
+            run.mask, run.sizes, run.places, run.kinds = run.before[0] if operands else (None,) * 4
             values[number] = getattr(run, kind)(of, *(values[operand] for operand in operands), dims=op["value"])
+            states[number] = run.state()
             if kind == "output":
-                found[of] = values[number]
+                found[of], end = values[number], states[number]
+        run.mask, run.sizes, run.places, run.kinds = end
         logits = found.get("logits")
         loss = None
         if labels is not None and logits is not None:
             shifted = logits.ndim == 3 and run.is_causal
+            if shifted and logits.shape[1] != labels.shape[1]:
+                raise ValueError("a picture's tokens became fewer: there are not as many logits as labels")
             scores, wanted = (logits[:, :-1], labels[:, 1:]) if shifted else (logits, labels)
             loss = F.cross_entropy(scores.flatten(0, -2).float(), wanted.flatten())
         hidden = found.get("hidden")
@@ -147,10 +158,13 @@ class Run:
         ops = [named(op["op"]) for op in model.graph["ops"]["nodes"]]
         self.is_reduced = any(kind == "reduce_tokens" for kind, _ in ops)
         self.is_causal = any(kind == "attention" and of["causal"] for kind, of in ops)
-        self.mask = self.sizes = None  # how many tokens each stands for, once some were merged
-        if input_ids is not None:
-            self.mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-            self.places = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.text_mask = attention_mask
+        # Of the value at hand: which rows are no padding, how many tokens each stands for once some were merged, its place in the
+        # text, and whether it is of a text (0), of a picture (1) or a key token of one (2).
+        self.mask = self.sizes = self.places = self.kinds = None
+
+    def state(self):
+        return self.mask, self.sizes, self.places, self.kinds
 
     def apply(self, site, x):
         factors, bias = self.model.weight(site)
@@ -165,6 +179,8 @@ class Run:
         return self.model.weight(site)[0][0]
 
     def token_ids(self, _, dims):
+        self.mask = torch.ones_like(self.ids) if self.text_mask is None else self.text_mask
+        self.places = (self.mask.cumsum(-1) - 1).clamp(min=0)
         return self.ids
 
     def pixels(self, _, dims):
@@ -175,7 +191,7 @@ class Run:
 
     def positions(self, of, x, dims):
         table = self.table(of["table"])
-        if self.ids is None:
+        if self.places is None:
             return table[of["offset"] :][: x.shape[1]].expand_as(x)
         return F.embedding(self.places + of["offset"], table)
 
@@ -235,6 +251,9 @@ class Run:
         """Fewer tokens. Where texts are of unlike lengths each is reduced by itself, so that padding decides nothing."""
         width = self.model.extent(self.reads[2][-1][-1:])
         query, key = (x.unflatten(-1, (-1, width)).transpose(1, 2) for x in (query, key))
+        kind, rule = named(of["rule"])
+        if kind == "picture":
+            return self.reduce_picture(of, *named(rule), x, query, key)
         if self.mask is None or self.mask.all():
             x, self.sizes = Reduction(of, query, key, self.sizes)(x)
             if self.mask is not None:
@@ -251,6 +270,51 @@ class Run:
             sizes = [torch.ones(len(row), device=x.device) if size is None else size for row, size in zip(rows, sizes)]
             self.sizes = padded(sizes, 1)
         return padded(rows, 0)
+
+    def reduce_picture(self, of, kind, rule, x, query, key):
+        """Fewer tokens of each sample's picture, or the same ones and which of them are key."""
+        if of["attention"]["rope"] is not None:
+            query, key = self.turned(of["attention"]["rope"], query), self.turned(of["attention"]["rope"], key)
+        samples = []
+        for n in range(len(x)):
+            real = torch.ones(x.shape[1], dtype=torch.bool, device=x.device) if self.mask is None else self.mask[n].bool()
+            kinds = torch.zeros(int(real.sum()), dtype=torch.long, device=x.device) if self.kinds is None else self.kinds[n, real]
+            own = Picture(of, query[n : n + 1, :, real], key[n : n + 1, :, real], kinds)
+            row, kinds, stay = getattr(own, kind)(rule, x[n, real])
+            places = None if self.places is None else torch.arange(len(row), device=x.device) if stay is None else self.places[n, real][stay]
+            samples.append((row, kinds, places))
+        return self.joined(samples)
+
+    def joined(self, samples):
+        """Samples of unlike lengths. Texts are padded in front, so that their last token is the last row."""
+        rows, kinds, places = zip(*samples)
+        masks = [torch.ones(len(row), dtype=torch.long, device=row.device) for row in rows]
+        in_front = places[0] is not None
+        self.mask, self.kinds = padded(masks, 0, in_front), padded(kinds, 0, in_front)
+        self.places = padded(places, 0, True) if in_front else None
+        return padded(rows, 0, in_front)
+
+    def behind(self, first, x, dims):
+        self.mask, self.kinds = (None if it is None else it[:, first:] for it in (self.mask, self.kinds))
+        return x[:, first:]
+
+    def insert_picture(self, of, text, picture, dims):
+        """Rows of pictures in the place of their placeholders, which lie in one run of each text."""
+        mask, _, _, known = self.before[1]
+        samples = []
+        for n in range(len(text)):
+            real = self.mask[n].bool()
+            row, at = text[n, real], (self.ids[n, real] == of["placeholder"]).nonzero()[:, 0].tolist()
+            if not at or at != list(range(at[0], at[-1] + 1)):
+                raise ValueError(f"text {n} has not one place for its picture, token {of['placeholder']}")
+            patches = picture[n] if mask is None else picture[n, mask[n].bool()]
+            kinds = torch.ones(len(patches), dtype=torch.long, device=row.device)
+            kinds = kinds if known is None else known[n] if mask is None else known[n, mask[n].bool()]
+            front, back = row[: at[0]], row[at[-1] + 1 :]
+            row = torch.cat([front, patches, back])
+            text_kinds = [torch.zeros(len(part), dtype=torch.long, device=row.device) for part in (front, back)]
+            samples.append((row, torch.cat([text_kinds[0], kinds, text_kinds[1]]), torch.arange(len(row), device=row.device)))
+        return self.joined(samples)
 
     def seen(self, of, tokens, device):
         """Which keys each query sees: [batch or 1, 1, queries, keys]."""
@@ -489,6 +553,60 @@ class Reduction:
         return torch.cat([front, order], dim=1)
 
 
+class Picture:
+    """Which tokens of one sample's picture stay. Each rule gives rows, their kinds, and their places before, where they keep those."""
+
+    def __init__(self, of, query, key, kinds):
+        self.of, self.query, self.key, self.kinds = of, query, key, kinds
+        at = kinds.nonzero()[:, 0].tolist()
+        self.first, self.end = (at[0], at[-1] + 1) if at else (0, 0)
+
+    def attended(self, queries, seen=None):
+        """How much queries attend to each token, averaged over heads, [queries, tokens]."""
+        return attended(self.of["attention"], self.query[:, :, queries], self.key, seen, None)[0].float().mean(0)
+
+    def last_query(self, _, x):
+        count, (how, much) = self.end - self.first, named(self.of["keep"])
+        left = {"less": lambda: count - much, "share": lambda: ceil(much * count - 1e-9), "exactly": lambda: much}[how]()
+        left = max(min(max(left, 0), count), min(count, 1))
+        scores = self.attended(slice(-1, None))[0, self.first : self.end]
+        best = scores.argsort(descending=True, stable=True)[:left].sort().values + self.first
+        at = torch.arange(len(x), device=x.device)
+        stay = torch.cat([at[: self.first], best, at[self.end :]])
+        return x[stay], self.kinds[stay], stay
+
+    def by_text(self, rule, x):
+        at = torch.arange(len(x), device=x.device)
+        shares = self.attended(slice(self.end, None), (at[None] <= at[self.end :, None])[None, None])[:, self.first : self.end]
+        stays = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        if len(shares):
+            sums = shares.sum(0)
+            goes = (sums < rule["global"] * sums.sum()) & (shares.max(0).values < rule["individual"])
+            stays[self.first : self.end] = ~goes | (self.kinds[self.first : self.end] == 2)
+        return x[stays], self.kinds[stays], None
+
+    def merge_windows(self, rule, x):
+        side, front = rule["window"], self.of["protected"]
+        grid = torch.arange(len(x) - front, device=x.device).reshape(rule["grid"])
+        windows = grid.unfold(0, side, side).unfold(1, side, side).flatten(2).flatten(0, 1)
+        unit = F.normalize(x[front:].double(), dim=-1)[windows]
+        cosines = unit @ unit.transpose(1, 2)
+        others = side**2 * (side**2 - 1)
+        alike = (cosines.sum((1, 2)) - cosines.diagonal(dim1=1, dim2=2).sum(-1)) / others >= rule["similarity"]
+        alone = torch.ones(len(x) - front, dtype=torch.bool, device=x.device)
+        alone[windows[alike].flatten()] = False
+        y = torch.cat([x[:front], x[front:][windows[alike]].mean(1), x[front:][alone]])
+        return y, torch.zeros(len(y), dtype=torch.long, device=x.device), None
+
+    def keys(self, rule, x):
+        front = self.of["protected"]
+        scores = self.attended(slice(0, 1))[0, front:]
+        best = scores.argsort(descending=True, stable=True)[: max(ceil(rule["share"] * len(scores) - 1e-9), 0)]
+        kinds = torch.ones(len(x), dtype=torch.long, device=x.device)
+        kinds[best + front] = 2
+        return x, kinds, None
+
+
 def attended(of, query, key, seen, sizes):
     """How much queries attend to keys, [batch, heads, queries, keys]."""
     key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
@@ -523,8 +641,9 @@ def rows(x, at):
     return x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
 
 
-def padded(rows, value):
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+def padded(rows, value, in_front=False):
+    side = "left" if in_front else "right"
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value, padding_side=side)
 
 
 def splitmix(start, index):

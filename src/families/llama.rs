@@ -4,7 +4,7 @@ use super::{activation, bias, classes, classifier, count, is_class, prefix, quot
 use crate::checkpoint::{Config, Family, is_model_type};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{
-    Activation, Attention, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value,
+    Activation, Attention, AxisId, Bias, Builder, Dim, Formula, Role, Rope, RopeScaling, SiteId, Size, Value,
 };
 
 pub static LLAMA: Family = Family {
@@ -59,14 +59,28 @@ pub(super) fn decoder_of(
     mut attend: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
     mut feed_forward: impl FnMut(&mut Builder<'_>, usize, Value) -> Value,
 ) -> Result<(), Diagnostic> {
-    let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "hidden_size")?);
-    let layers = count(config, "num_hidden_layers")?;
-    let positions = size_or(config, "max_position_embeddings", 2048)?;
-    let eps = config.f64_or("rms_norm_eps", 1e-6)?;
-
     // Among all classes of these architectures one calls its decoder otherwise.
     let odd = is_class(config, "LlamaForQuestionAnswering");
     m.base(&["model.", "transformer."], prefix(config, if odd { "transformer." } else { "model." }));
+    let text = read(config, m)?;
+    let x = stack(config, m, text, &mut attend, &mut feed_forward)?;
+    m.output("hidden", x);
+    m.outside_base(|m| head(config, m, x, text.words))
+}
+
+/// A text on its way through a decoder, which so many layers are in front of.
+#[derive(Clone, Copy)]
+pub(super) struct Text {
+    pub x: Value,
+    pub words: SiteId,
+    layers: AxisId,
+}
+
+/// The text's tokens, looked up.
+pub(super) fn read(config: &Config, m: &mut Builder<'_>) -> Result<Text, Diagnostic> {
+    let (vocab, hidden) = (size(config, "vocab_size")?, size(config, "hidden_size")?);
+    let layers = count(config, "num_hidden_layers")?;
+    let positions = size_or(config, "max_position_embeddings", 2048)?;
     m.buffers(&[".rotary_emb.inv_freq"]);
     let (vocab, hidden) = (m.axis(Role::Vocab, vocab), m.axis(Role::Hidden, hidden));
     let layers = m.axis(Role::Layers, layers);
@@ -76,8 +90,37 @@ pub(super) fn decoder_of(
 
     let ids = m.token_ids(positions.extent);
     let (x, words) = m.scope("embeddings", |m| m.embedding("words", "embed_tokens", ids, vocab, hidden));
+    Ok(Text { x, words, layers })
+}
+
+/// The layers of a plain decoder, and the norm behind them.
+pub(super) fn plain_stack(config: &Config, m: &mut Builder<'_>, text: Text) -> Result<Value, Diagnostic> {
+    let neurons = size(config, "intermediate_size")?;
+    let activate = activation(config, "hidden_act", "silu")?;
+    let bias = bias(config.bool_or("mlp_bias", false)?);
+    let heads = Heads::read(config)?;
+    let windows = windows(config, count(config, "num_hidden_layers")?.extent)?;
+    let mut attend =
+        |m: &mut Builder<'_>, layer: usize, x| heads.attention(m, x, windows.get(layer).copied().flatten());
+    let mut feed_forward =
+        |m: &mut Builder<'_>, _: usize, x| m.scope("mlp", |m| gated(m, "mlp", &neurons, activate, bias, x));
+    stack(config, m, text, &mut attend, &mut feed_forward)
+}
+
+/// A part of a layer: what it makes of a value, given the number of the layer.
+type Part<'a> = &'a mut dyn FnMut(&mut Builder<'_>, usize, Value) -> Value;
+
+/// The layers, and the norm behind them.
+fn stack(
+    config: &Config,
+    m: &mut Builder<'_>,
+    text: Text,
+    attend: Part<'_>,
+    feed_forward: Part<'_>,
+) -> Result<Value, Diagnostic> {
+    let eps = config.f64_or("rms_norm_eps", 1e-6)?;
     let mut number = 0;
-    let x = m.layers(layers, "layers", x, |m, x| {
+    let x = m.layers(text.layers, "layers", text.x, |m, x| {
         let normed = m.rms_norm("norm1", "input_layernorm", x, eps);
         let attended = m.scope("attention", |m| attend(m, number, normed));
         let x = m.add(x, attended);
@@ -86,9 +129,7 @@ pub(super) fn decoder_of(
         number += 1;
         m.add(x, fed)
     });
-    let x = m.rms_norm("norm", "norm", x, eps);
-    m.output("hidden", x);
-    m.outside_base(|m| head(config, m, x, words))
+    Ok(m.rms_norm("norm", "norm", x, eps))
 }
 
 fn head(config: &Config, m: &mut Builder<'_>, x: Value, words: SiteId) -> Result<(), Diagnostic> {

@@ -6,6 +6,7 @@ mod dinov2;
 mod distilbert;
 mod gpt2;
 mod llama;
+mod llava;
 mod mixtral;
 mod qwen_moe;
 mod roberta;
@@ -25,6 +26,7 @@ pub static FAMILIES: &[&Family] = &[
     &dinov2::DINOV2,
     &gpt2::GPT2,
     &llama::LLAMA,
+    &llava::LLAVA,
     &mixtral::MIXTRAL,
     &qwen_moe::QWEN_MOE,
     &deepseek::DEEPSEEK,

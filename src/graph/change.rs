@@ -36,10 +36,27 @@ impl Graph {
             self.forget_sparsity(axis);
         }
         self.axes[axis].extent = Extent::exact(keep.len());
+        if self.axes[axis].role == Role::Vocab {
+            self.renumber_placeholder(keep);
+        }
         if self.axes[axis].role.is_list() {
             self.drop_members(axis, renumber);
             self.renumber_members(axis, |index| renumber(index).expect("dropped members are gone"));
             self.forget_unused_axes();
+        }
+    }
+
+    /// A picture's placeholder is a token by its number, which changes with the vocabulary.
+    fn renumber_placeholder(&mut self, keep: &[usize]) {
+        if !self.ops.node_weights().any(|made| matches!(made.op, Op::InsertPicture { .. })) {
+            return;
+        }
+        for made in self.ops.node_weights_mut() {
+            if let Op::InsertPicture { placeholder } = &mut made.op
+                && let Ok(number) = keep.binary_search(&(*placeholder as usize))
+            {
+                *placeholder = number as u32;
+            }
         }
     }
 

@@ -186,6 +186,8 @@ impl Graph {
             | Op::Weigh
             | Op::Scale(_)
             | Op::Token(_)
+            | Op::Behind(_)
+            | Op::InsertPicture { .. }
             | Op::Mean
             | Op::Last
             | Op::Output(_) => Between::default(),
@@ -269,14 +271,15 @@ impl Graph {
 
     /// How many tokens a text can have at most; `None` where no table of positions ends.
     pub fn most_tokens(&self) -> Option<usize> {
+        let text = self.text_tokens()?;
+        let of_text = |made: &OpNode| made.value.first().is_some_and(|tokens| tokens.contains(text));
         let rows = |made: &OpNode| match made.op {
-            Op::Positions { table, offset } => {
+            Op::Positions { table, offset } if of_text(made) => {
                 let (rows, _) = self.site_dims(table);
                 Some(self.dim_extent(&rows).saturating_sub(offset))
             }
             _ => None,
         };
-        self.text_tokens()?;
         self.ops.node_weights().filter_map(rows).min()
     }
 

@@ -17,6 +17,7 @@ mod layout;
 mod live;
 mod op;
 mod param;
+mod picture;
 mod places;
 mod projections;
 mod reduction;
@@ -48,6 +49,8 @@ pub use op::{
     Activation, Attention, Expert, Experts, GroupLimit, Nulls, Op, OpNode, Rope, RopeScaling, Routes, Scoring,
 };
 pub use param::{Name, NamePart, Param, ParamId, Rest, Site, SiteId, SiteKind, Sparsity, View, Weight};
+pub use picture::PictureRule;
+pub(crate) use picture::{key_tokens, left_of_picture};
 pub use places::Places;
 pub use projections::Projection;
 pub use reduction::{NotReduced, Reduction, ReductionRule, TokenCount, TokenScore};

@@ -78,6 +78,13 @@ pub enum Op {
     Weigh,
     /// Every element times a number.
     Scale(f64),
+    /// Tokens from this number on.
+    Behind(usize),
+    /// A picture's tokens among those of a text: operands `[tokens, hidden]` of the text and of the picture. A run of the placeholder's
+    /// ids, however long, stands for the picture, and does not count among the text's tokens.
+    InsertPicture {
+        placeholder: u32,
+    },
     /// The row of the token of this number; 0 is the first.
     Token(usize),
     /// The mean over tokens that are no padding.
@@ -308,6 +315,8 @@ impl Op {
             Op::Multiply => "multiply",
             Op::Weigh => "weigh",
             Op::Scale(_) => "scale",
+            Op::Behind(_) => "tokens behind",
+            Op::InsertPicture { .. } => "insert picture",
             Op::Token(_) => "token",
             Op::Mean => "mean",
             Op::Last => "last",

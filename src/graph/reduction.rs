@@ -3,7 +3,7 @@
 //! A reduction stands between the attention and the feed-forward of a layer, reads the queries and keys of that attention, and
 //! gives every value behind it another token axis. No weight changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction;
 use petgraph::visit::EdgeRef;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
 use super::op::{Attention, Op, OpNode};
+use super::picture::{PictureRule, Pictured};
 use super::token_rules::{ByEnergy, Ranking};
 use super::{Block, CannotSay, Graph, OpId};
 
@@ -62,6 +63,8 @@ pub enum ReductionRule {
     },
     /// Tokens that are like more important ones go, then those of the lowest page rank. Zero-TPrune, arXiv:2305.17328, section 3.
     DropByRank(Ranking),
+    /// Of a picture's tokens, in a model that reads a text beside it.
+    Picture(PictureRule),
 }
 
 /// What a token is worth.
@@ -79,7 +82,11 @@ pub enum TokenScore {
 impl ReductionRule {
     /// Whether tokens that go become a part of others.
     pub fn merges(&self) -> bool {
-        !matches!(self, Self::Drop { .. } | Self::DropByRank(_))
+        match self {
+            Self::Picture(rule) => matches!(rule, PictureRule::MergeWindows { .. }),
+            Self::Drop { .. } | Self::DropByRank(_) => false,
+            Self::MergePairs | Self::MergeByEnergy(_) | Self::MergeByAttention { .. } => true,
+        }
     }
 
     /// Whether tokens have sizes from then on.
@@ -87,7 +94,7 @@ impl ReductionRule {
         match self {
             Self::MergePairs | Self::MergeByAttention { .. } => true,
             Self::MergeByEnergy(energy) => !energy.restart,
-            Self::Drop { .. } | Self::DropByRank(_) => false,
+            Self::Drop { .. } | Self::DropByRank(_) | Self::Picture(_) => false,
         }
     }
 }
@@ -114,7 +121,8 @@ impl Reduction {
             ReductionRule::MergePairs | ReductionRule::MergeByEnergy(_) => left.max(free - free / 2),
             ReductionRule::MergeByAttention { .. }
             | ReductionRule::Drop { .. }
-            | ReductionRule::DropByRank(_) => left.max(free.min(1)),
+            | ReductionRule::DropByRank(_)
+            | ReductionRule::Picture(_) => left.max(free.min(1)),
         };
         let fused = matches!(self.rule, ReductionRule::Drop { fuse: true, .. }) && left < free;
         protected + left + usize::from(fused)
@@ -130,14 +138,16 @@ pub enum NotReduced {
     Already,
     /// Something behind needs every token at its place; what, and where.
     Needed(String),
+    /// The rule is of a picture's tokens, and there are none, or they do not lie as it needs them.
+    NoPicture(String),
 }
 
 /// Where a layer's tokens can be reduced.
-struct Place {
-    block: Block,
-    /// The stream between attention and feed-forward.
-    stream: OpId,
-    attention: OpId,
+pub(super) struct Place {
+    pub block: Block,
+    /// The stream between attention and feed-forward, or at the layer's end.
+    pub stream: OpId,
+    pub attention: OpId,
 }
 
 impl Graph {
@@ -153,7 +163,25 @@ impl Graph {
         rule: ReductionRule,
         by_size: bool,
     ) -> Result<AxisId, NotReduced> {
+        if let ReductionRule::Picture(rule) = &rule {
+            return self.reduce_picture(layer, keep, rule);
+        }
         let place = self.reducible(layer)?;
+        let (made, axis) = self.put_reduction(&place, keep, rule)?;
+        if by_size {
+            self.weigh_sizes_behind(made);
+        }
+        self.follow_tokens();
+        Ok(axis)
+    }
+
+    /// Puts a reduction behind a value; what read the value reads what is left.
+    pub(super) fn put_reduction(
+        &mut self,
+        place: &Place,
+        keep: TokenCount,
+        rule: ReductionRule,
+    ) -> Result<(OpId, AxisId), NotReduced> {
         let Op::Attention(attention) = self.ops[place.attention].op.clone() else {
             return Err(NotReduced::NoPlace);
         };
@@ -177,11 +205,7 @@ impl Graph {
         for (number, operand) in [place.stream, operands[0], operands[1]].into_iter().enumerate() {
             self.ops.add_edge(operand, made, number);
         }
-        if by_size {
-            self.weigh_sizes_behind(made);
-        }
-        self.follow_tokens();
-        Ok(axis)
+        Ok((made, axis))
     }
 
     /// Where tokens can be reduced in a layer.
@@ -220,19 +244,19 @@ impl Graph {
     }
 
     /// What depends on a value, in the order of numbers; found in one walk, as layers may be many.
-    fn behind(&self, op: OpId) -> BTreeSet<OpId> {
+    pub(super) fn behind(&self, op: OpId) -> BTreeSet<OpId> {
         let mut walk = petgraph::visit::Dfs::new(&*self.ops, op);
         let reached: BTreeSet<OpId> = std::iter::from_fn(|| walk.next(&*self.ops)).collect();
         reached.into_iter().filter(|&other| other != op).collect()
     }
 
     /// Whether a value depends on another.
-    fn reads(&self, value: OpId, other: OpId) -> bool {
+    pub(super) fn reads(&self, value: OpId, other: OpId) -> bool {
         value != other && petgraph::algo::has_path_connecting(&*self.ops, other, value, None)
     }
 
     /// Tokens in front that something reads by number, or that were put there.
-    fn protected_tokens(&self, stream: OpId) -> usize {
+    pub(super) fn protected_tokens(&self, stream: OpId) -> usize {
         let put = self
             .ops
             .node_indices()
@@ -291,11 +315,16 @@ impl Graph {
 
     /// Gives every value the token axis of what it is made from, and each reduced axis its number of tokens.
     pub(super) fn follow_tokens(&mut self) {
-        if !self.ops.node_weights().any(|made| matches!(made.op, Op::ReduceTokens(_))) {
+        let follows = |op: &Op| matches!(op, Op::ReduceTokens(_) | Op::InsertPicture { .. });
+        if !self.ops.node_weights().any(|made| follows(&made.op)) {
             return;
         }
+        let mut pictured: BTreeMap<OpId, Pictured> = BTreeMap::new();
         for op in self.schedule() {
             let Some(&first) = self.operands(op).first() else { continue };
+            if self.follow_picture(op, &mut pictured) {
+                continue;
+            }
             let tokens = match self.ops[first].value.as_slice() {
                 [tokens, _] => tokens.clone(),
                 _ => continue,
@@ -320,11 +349,15 @@ impl Graph {
 
     /// Lets the reductions of some layers keep other numbers of tokens.
     pub fn recount_tokens(&mut self, layers: &[usize], counts: &[TokenCount]) {
-        let nodes: Vec<_> = layers.iter().map(|&layer| self.blocks[layer].node).collect();
+        // Pictures' tokens go at the end of the layer before.
+        let nodes = |before: usize| -> Vec<_> {
+            layers.iter().map(|&layer| self.blocks[layer.saturating_sub(before)].node).collect()
+        };
+        let (own, before) = (nodes(0), nodes(1));
         for made in self.ops.node_weights_mut() {
-            if let (Op::ReduceTokens(reduction), Some(at)) =
-                (&mut made.op, nodes.iter().position(|node| *node == made.node))
-            {
+            let Op::ReduceTokens(reduction) = &mut made.op else { continue };
+            let nodes = if matches!(reduction.rule, ReductionRule::Picture(_)) { &before } else { &own };
+            if let Some(at) = nodes.iter().position(|node| *node == made.node) {
                 reduction.keep = counts[at];
             }
         }
@@ -344,7 +377,7 @@ impl Graph {
         Some(CannotSay { key: "architectures".into(), why: format!("tokens become fewer in `{path}`") })
     }
 
-    fn extent_of(&self, dim: &Dim) -> Extent {
+    pub(super) fn extent_of(&self, dim: &Dim) -> Extent {
         match dim.0.as_slice() {
             [axis] => self.extent(*axis),
             _ => Extent::exact(self.dim_extent(dim)),

@@ -4,6 +4,18 @@ use super::Graph;
 use super::op::{Experts, Op, OpNode, Scoring};
 
 impl Graph {
+    /// Whether a picture is what it reads, alone or beside a text.
+    pub fn reads_picture(&self) -> bool {
+        self.ops.node_weights().any(|made| made.op == Op::Pixels)
+    }
+
+    /// Why no data set can be shown to this model; nothing where one can.
+    pub fn cannot_be_shown(&self) -> Option<&'static str> {
+        let both = self.reads_picture() && self.text_tokens().is_some();
+        let why = "it reads a picture and a text together, and a data set has one of them";
+        self.cannot_run().or(both.then_some(why))
+    }
+
     /// Why this model cannot be run; nothing where it can.
     pub fn cannot_run(&self) -> Option<&'static str> {
         let inputs = self.ops.node_weights().filter(|made| made.op == Op::TokenIds).count();

@@ -36,21 +36,36 @@ pub fn features(at: &Context<'_>, data: &Data) -> Result<Vec<(Vec<f32>, usize)>,
     Ok(found)
 }
 
-/// A batch of the size that the graph is for: of token 0, or of black pictures.
+/// A batch of the size that the graph is for: of token 0, of black pictures, or of both.
 pub fn blank(graph: &Graph, samples: usize) -> Batch {
     let of = |op: &Op| {
         let node = graph.ops.node_weights().find(|node| node.op == *op)?;
         Some(node.value.iter().map(|dim| graph.dim_extent(dim)).collect::<Vec<_>>())
     };
+    let placeholder = graph.ops.node_weights().find_map(|node| match node.op {
+        Op::InsertPicture { placeholder } => Some(placeholder),
+        _ => None,
+    });
+    let text = || {
+        let tokens = of(&Op::TokenIds).and_then(|dims| dims.first().copied()).unwrap_or(1);
+        let sample: Vec<u32> = placeholder.into_iter().chain(vec![0; tokens]).collect();
+        (sample.repeat(samples), Rows::of(std::iter::repeat_n(sample.len(), samples)))
+    };
     let inputs = match of(&Op::Pixels).as_deref() {
-        Some(&[channels, height, width]) => Inputs::Pixels {
-            values: vec![0.0; samples * channels * height * width],
-            shape: [channels, height, width],
-        },
+        Some(&[channels, height, width]) => {
+            let shape = [channels, height, width];
+            let values = vec![0.0; samples * channels * height * width];
+            match placeholder {
+                None => Inputs::Pixels { values, shape },
+                Some(_) => {
+                    let (ids, rows) = text();
+                    Inputs::Both { ids, rows, values, shape }
+                }
+            }
+        }
         _ => {
-            let tokens = of(&Op::TokenIds).and_then(|dims| dims.first().copied()).unwrap_or(1);
-            let rows = Rows::of(std::iter::repeat_n(tokens, samples));
-            Inputs::Tokens { ids: vec![0; samples * tokens], rows }
+            let (ids, rows) = text();
+            Inputs::Tokens { ids, rows }
         }
     };
     Batch { inputs, labels: vec![None; samples], first: 0 }

@@ -162,6 +162,9 @@ impl Lowering<'_> {
                     "its keys come from one vector, and how positions turn them is not kept in the graph";
                 return Err(self.cannot_be("latent attention", why));
             }
+            Op::Behind(_) | Op::InsertPicture { .. } => {
+                return Err(self.cannot("a picture among a text's tokens is not lowered yet"));
+            }
             Op::Experts(of) => self.experts(of, &operands[0], self.width(op))?,
             Op::Add => operands[0].with(self.b.op("Add", &[&operands[0].name, &operands[1].name])),
             Op::Multiply | Op::Weigh => {

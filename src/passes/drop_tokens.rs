@@ -13,6 +13,9 @@ pass! {
     /// `keep 70%` and `remove 10` count in each named layer by itself; a share is rounded up. `to 60% macs` looks for the share
     /// that brings the whole model within the budget.
     ///
+    /// Of a model that reads a picture beside a text only the picture's tokens go, before a layer and by the layer before it:
+    /// `last_query_attention` and `text_attention` say which.
+    ///
     /// A model that says something of every token, makes text, or places tokens relative to each other is refused.
     /// The rule is saved in the graph beside the weights, with a modeling file for `transformers`; where a text's hidden states
     /// are then fewer than its tokens, the output's `attention_mask` says how many tokens each stands for.
@@ -39,8 +42,8 @@ pass! {
 
 impl Pass for DropTokens {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let amount = Amount::read(step, self.keep, self.remove, self.budget, self.schedule)?;
         let reducing = self.criterion.reducing(false)?;
+        let amount = Amount::read(step, &*reducing, self.keep, self.remove, self.budget, self.schedule)?;
         let by = self.criterion.criterion.describe();
         Reduced::new(step, &*reducing, None, by).lower(step, amount)
     }

@@ -42,8 +42,8 @@ pass! {
 
 impl Pass for MergeTokens {
     fn lower(&self, step: &StepScope<'_>) -> Result<Lowering, Diagnostic> {
-        let amount = Amount::read(step, self.keep, self.remove, self.budget, self.schedule)?;
         let reducing = self.criterion.reducing(true)?;
+        let amount = Amount::read(step, &*reducing, self.keep, self.remove, self.budget, self.schedule)?;
         let by = self.criterion.criterion.describe();
         Reduced::new(step, &*reducing, self.proportional_attention, by).lower(step, amount)
     }

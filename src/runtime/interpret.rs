@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use candle_core::{Device, Tensor};
 
 use super::experts::experts;
+use super::inserted::{behind, inserted};
 use super::kernel::attention::Heads;
 use super::kernel::rope::Turns;
 use super::reduce::reduced;
@@ -112,9 +113,17 @@ impl Running<'_> {
             Op::ReduceTokens(of) => {
                 let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
                 let heads = self.heads(&of.attention, id, [1, 2, 2], [query, key]);
-                reduced(of, heads, x, [query, key])?
+                match self.turned(&of.attention, heads.head_dim, [query, key])? {
+                    Some([query, key]) => reduced(of, heads, x, [&query, &key])?,
+                    None => reduced(of, heads, x, [query, key])?,
+                }
             }
             Op::LatentAttention | Op::Part(_) => return Err(self.not_run()),
+            Op::Behind(first) => behind(*first, &operands[0])?,
+            Op::InsertPicture { placeholder } => {
+                let (ids, _) = self.ids()?;
+                inserted(*placeholder, ids, &operands[0], &operands[1])?
+            }
             Op::Experts(of) => experts(self, of, &operands[0], watch)?,
             Op::Add => operands[0].with((&operands[0].tensor + &operands[1].tensor)?),
             Op::Multiply => operands[0].with((&operands[0].tensor * &operands[1].tensor)?),
@@ -135,11 +144,23 @@ impl Running<'_> {
         Failure::NotRun(self.graph.cannot_run().unwrap_or("an operation of it is only counted"))
     }
 
-    fn ids(&self) -> (&[u32], &Rows) {
+    /// Readers give what the graph takes; of a picture and a text together there is none.
+    fn ids(&self) -> Result<(&[u32], &Rows), Failure> {
         match &self.batch.inputs {
-            Inputs::Tokens { ids, rows } => (ids, rows),
-            Inputs::Pixels { .. } => unreachable!("readers give what the graph takes"),
+            Inputs::Tokens { ids, rows } | Inputs::Both { ids, rows, .. } => Ok((ids, rows)),
+            Inputs::Pixels { .. } => Err(self.not_shown()),
         }
+    }
+
+    fn pixels(&self) -> Result<(&[f32], [usize; 3]), Failure> {
+        match &self.batch.inputs {
+            Inputs::Pixels { values, shape } | Inputs::Both { values, shape, .. } => Ok((values, *shape)),
+            Inputs::Tokens { .. } => Err(self.not_shown()),
+        }
+    }
+
+    fn not_shown(&self) -> Failure {
+        Failure::NotRun(self.graph.cannot_be_shown().unwrap_or("it takes other samples"))
     }
 
     fn table(&self, site: SiteId) -> Tensor {
@@ -150,7 +171,7 @@ impl Running<'_> {
     }
 
     fn looked_up(&self, site: SiteId) -> Result<Value, Failure> {
-        let (ids, rows) = self.ids();
+        let (ids, rows) = self.ids()?;
         let table = self.table(site);
         let most = table.dims()[0];
         if let Some(id) = ids.iter().find(|&&id| id as usize >= most) {
@@ -180,9 +201,7 @@ impl Running<'_> {
         patch: [usize; 2],
         x: &Value,
     ) -> Result<Value, Failure> {
-        let Inputs::Pixels { shape: [_, height, width], .. } = &self.batch.inputs else {
-            unreachable!("readers give what the graph takes")
-        };
+        let (_, [_, height, width]) = self.pixels()?;
         let mut table = self.table(site);
         let patches = [height / patch[0], width / patch[1]];
         if patches != grid {
@@ -229,18 +248,29 @@ impl Running<'_> {
         }
     }
 
+    /// Queries and keys turned by the places of their tokens, where an attention turns them.
+    fn turned(
+        &self,
+        of: &Attention,
+        head_dim: usize,
+        [query, key]: [&Value; 2],
+    ) -> Result<Option<[Value; 2]>, Failure> {
+        let Some(rope) = &of.rope else { return Ok(None) };
+        let positions = Arc::new(query.rows.positions());
+        let longest = positions.iter().max().map_or(1, |last| last + 1);
+        let turns = self.turns.get(rope, head_dim, longest);
+        let query = query.with(op::rope(&query.tensor, &turns, &positions)?);
+        let key = key.with(op::rope(&key.tensor, &turns, &positions)?);
+        Ok(Some([query, key]))
+    }
+
     fn attention(&self, of: &Attention, id: OpId, operands: &[Value]) -> Result<Value, Failure> {
         let [query, key, value] = operands else { unreachable!("attention has three operands") };
         let heads = self.heads(of, id, [0, 1, 2], [query, key]);
         let head_dim = heads.head_dim;
-        let (mut turned_query, mut turned_key) = (query.tensor.clone(), key.tensor.clone());
-        if let Some(rope) = &of.rope {
-            let positions = Arc::new(query.rows.positions());
-            let longest = positions.iter().max().map_or(1, |last| last + 1);
-            let turns = self.turns.get(rope, head_dim, longest);
-            turned_query = op::rope(&turned_query, &turns, &positions)?;
-            turned_key = op::rope(&turned_key, &turns, &positions)?;
-        }
+        let turned = self.turned(of, head_dim, [query, key])?;
+        let [turned_query, turned_key] =
+            turned.map_or_else(|| [query.tensor.clone(), key.tensor.clone()], |it| it.map(|it| it.tensor));
         let sequences = Arc::new(query.rows.ranges());
         let bias = if of.by_size { key.rows.log_sizes() } else { None };
         Ok(query.with(op::attention(heads, &sequences, bias, &turned_query, &turned_key, &value.tensor)?))
@@ -248,10 +278,7 @@ impl Running<'_> {
 
     /// Every patch of every picture as a row, times the kernel as a matrix.
     fn patches(&self, site: SiteId) -> Result<Value, Failure> {
-        let Inputs::Pixels { values, shape: [channels, height, width] } = &self.batch.inputs else {
-            unreachable!("readers give what the graph takes")
-        };
-        let (channels, height, width) = (*channels, *height, *width);
+        let (values, [channels, height, width]) = self.pixels()?;
         let weights = self.weights.get(site);
         let kernel = weights.dense()?;
         let [patch_height, patch_width] = self.patch(site);

@@ -6,6 +6,7 @@
 
 mod experts;
 mod grid;
+mod inserted;
 mod interpret;
 pub mod kernel;
 mod loss;
@@ -21,7 +22,7 @@ pub use experts::{Routed, expert_output};
 pub use interpret::{Value, Values};
 pub use loss::{argmax, divergence, log_sum_exp};
 pub use model::{Edit, EditingWatch, Model, Segment, Walk};
-pub use rows::{Batch, Inputs, Rows, batches};
+pub use rows::{Batch, Inputs, Kind, Rows, batches};
 pub use soft::{Masks, masked_logits};
 pub use watch::{Blind, Gates, Watch, readers};
 pub use weights::{Leaf, Loaded, Matrix, Rest, SiteWeights};
@@ -37,6 +38,8 @@ pub enum Failure {
     UnknownToken { id: u32, vocabulary: usize },
     /// A sample of more tokens than there are positions.
     TooLong { tokens: usize, positions: usize },
+    /// A text without a place for its picture, or with several.
+    NoPlace { sample: usize, placeholder: u32 },
     /// An operation that only costs are known of.
     NotRun(&'static str),
     /// An operation that fails: an error of ours.
@@ -65,6 +68,12 @@ impl Failure {
             Self::TooLong { tokens, positions } => {
                 let message = format!("a sample has {tokens} tokens, the model {positions} positions");
                 Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!("write `tokens: {positions}`"))
+            }
+            Self::NoPlace { sample, placeholder } => {
+                let message = format!("text {sample} has not one place for its picture");
+                Diagnostic::new(&codes::SAMPLE_MISFIT, message).help(format!(
+                    "token {placeholder} stands for the picture: once, or several times in a row"
+                ))
             }
             Self::NotRun(why) => {
                 Diagnostic::new(&codes::CANNOT_RUN, format!("tamis does not run this model: {why}"))

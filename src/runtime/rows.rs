@@ -15,6 +15,19 @@ pub struct Rows {
     starts: Vec<usize>,
     /// How many tokens each row stands for; none where each is its own.
     sizes: Option<Vec<f32>>,
+    /// The place of each row in its sample; none where each stands in its own.
+    places: Option<Vec<usize>>,
+    /// What each row is of; none where all are of the text.
+    kinds: Option<Vec<Kind>>,
+}
+
+/// What a row is of, in a model that reads a picture beside a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Picture,
+    /// Of the picture, and never to go.
+    Key,
 }
 
 impl Rows {
@@ -23,13 +36,30 @@ impl Rows {
         for length in lengths {
             starts.push(starts[starts.len() - 1] + length);
         }
-        Self { starts, sizes: None }
+        Self { starts, sizes: None, places: None, kinds: None }
     }
 
     /// The same rows, each of which stands for so many tokens.
     pub fn with_sizes(self, sizes: Vec<f32>) -> Self {
         debug_assert_eq!(sizes.len(), self.count(), "a size for each row");
         Self { sizes: Some(sizes), ..self }
+    }
+
+    /// The same rows, at these places of their samples.
+    pub fn with_places(self, places: Vec<usize>) -> Self {
+        debug_assert_eq!(places.len(), self.count(), "a place for each row");
+        Self { places: Some(places), ..self }
+    }
+
+    /// The same rows, of these kinds.
+    pub fn with_kinds(self, kinds: Vec<Kind>) -> Self {
+        debug_assert_eq!(kinds.len(), self.count(), "a kind for each row");
+        Self { kinds: Some(kinds), ..self }
+    }
+
+    /// What each row is of, where not all are of a text.
+    pub fn kinds(&self) -> Option<&[Kind]> {
+        self.kinds.as_deref()
     }
 
     /// How many tokens each row stands for, where some stand for more than one.
@@ -64,6 +94,9 @@ impl Rows {
 
     /// The place of each row in its sample.
     pub fn positions(&self) -> Vec<usize> {
+        if let Some(places) = &self.places {
+            return places.clone();
+        }
         self.ranges().into_iter().flat_map(|range| 0..range.len()).collect()
     }
 
@@ -79,7 +112,7 @@ impl Rows {
 
     /// One row a sample.
     pub fn pooled(&self) -> Self {
-        Self { starts: (0..=self.samples()).collect(), sizes: None }
+        Self::of(std::iter::repeat_n(1, self.samples()))
     }
 }
 
@@ -99,6 +132,8 @@ pub enum Inputs {
     Tokens { ids: Vec<u32>, rows: Rows },
     /// Pictures of one size, `[samples, channels, height, width]`.
     Pixels { values: Vec<f32>, shape: [usize; 3] },
+    /// Texts, each with a picture at the place of its placeholder.
+    Both { ids: Vec<u32>, rows: Rows, values: Vec<f32>, shape: [usize; 3] },
 }
 
 impl Batch {
@@ -109,7 +144,7 @@ impl Batch {
     /// Rows that its tokens make, before any is put in front; of pictures their number.
     pub fn rows(&self) -> usize {
         match &self.inputs {
-            Inputs::Tokens { rows, .. } => rows.count(),
+            Inputs::Tokens { rows, .. } | Inputs::Both { rows, .. } => rows.count(),
             Inputs::Pixels { .. } => self.samples(),
         }
     }

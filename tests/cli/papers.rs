@@ -92,6 +92,14 @@ fn every_recipe_of_tokens_runs() {
     assert!(accuracy > 0.4, "{accuracy}");
 }
 
+#[test]
+fn every_recipe_of_a_picture_and_a_text_runs() {
+    let [flops] = run("fastv", "")[..] else { panic!("it measures once") };
+    assert!(flops > 0.0, "{flops}");
+    // How much MustDrop saves is each sample's own.
+    assert!(run("mustdrop", "").is_empty());
+}
+
 /// Sixteen samples teach little; a language model gains all the same. That zeros and budgets hold is checked by the run itself.
 #[test]
 fn every_recipe_that_trains_runs() {
@@ -109,5 +117,5 @@ fn every_recipe_that_trains_runs() {
 #[test]
 fn no_recipe_is_left_out() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/papers");
-    assert_eq!(std::fs::read_dir(dir).expect("recipes").count(), 29);
+    assert_eq!(std::fs::read_dir(dir).expect("recipes").count(), 33);
 }

@@ -5,6 +5,7 @@ mod disagreements;
 mod export;
 mod graph_file;
 mod inspected;
+mod llava;
 mod onnx;
 mod support;
 mod tokens;

@@ -24,3 +24,4 @@ mod tokens;
 mod trained;
 mod training;
 mod units;
+mod vision_language;

@@ -9,7 +9,7 @@ use tamis::syntax::parse;
 
 use crate::checker::Toys;
 
-const MODELS: [&str; 3] = ["bert", "llama", "mixtral"];
+const MODELS: [&str; 4] = ["bert", "llama", "mixtral", "llava"];
 
 /// A recipe with its model and what it saves is checked as it stands. Of all others each step is, on some model that it fits.
 #[test]

@@ -70,6 +70,8 @@ pub struct Builder<'h> {
     /// Name prefixes of lists, to number buffers by.
     lists: Vec<(String, AxisId)>,
     buffers: Vec<&'static str>,
+    /// The object of the config that fields are in: `text_config.`, of models of more than one tower.
+    fields: String,
     used: BTreeSet<String>,
     errors: Vec<BuildError>,
 }
@@ -100,6 +102,7 @@ impl<'h> Builder<'h> {
             node,
             lists: Vec::new(),
             buffers: Vec::new(),
+            fields: String::new(),
             used: BTreeSet::new(),
             errors: Vec::new(),
         }
@@ -125,6 +128,14 @@ impl<'h> Builder<'h> {
         let name = std::mem::take(&mut self.name);
         let result = build(self);
         self.name = name;
+        result
+    }
+
+    /// Builds what an object inside the config describes: a tower, whose fields are `text_config.hidden_size`.
+    pub fn tower<R>(&mut self, node: &str, key: &str, build: impl FnOnce(&mut Self) -> R) -> R {
+        let outer = std::mem::replace(&mut self.fields, format!("{key}."));
+        let result = self.scope(node, build);
+        self.fields = outer;
         result
     }
 
@@ -248,7 +259,7 @@ impl<'h> Builder<'h> {
             role,
             extent: Extent::exact(extent),
             node: self.node,
-            key: key.map(Into::into),
+            key: key.map(|key| format!("{}{key}", self.fields)),
         });
         self.same.push(axis);
         axis
@@ -256,7 +267,20 @@ impl<'h> Builder<'h> {
 
     /// Something the config says about extents.
     pub fn fact(&mut self, key: &str, formula: Formula) {
-        self.graph.facts.push(Fact { key: key.into(), formula });
+        let formula = match formula {
+            Formula::Quotient { numerator, of } => {
+                Formula::Quotient { numerator: format!("{}{numerator}", self.fields), of }
+            }
+            other => other,
+        };
+        self.graph.facts.push(Fact { key: format!("{}{key}", self.fields), formula });
+    }
+
+    /// The same of a field outside of the tower's object.
+    pub fn outer_fact(&mut self, key: &str, formula: Formula) {
+        let fields = std::mem::take(&mut self.fields);
+        self.fact(key, formula);
+        self.fields = fields;
     }
 
     /// Fields of the config that speak of layers by their numbers.

@@ -201,6 +201,19 @@ impl Builder<'_> {
 
     /// Non-overlapping patches: `name.weight [hidden, channels, height, width]`, flattened to tokens.
     pub fn patches(&mut self, node: &str, name: &str, x: Value, patch: [usize; 2], hidden: AxisId) -> Value {
+        self.patches_with(node, name, x, patch, hidden, Bias::With)
+    }
+
+    /// The same with or without a bias.
+    pub fn patches_with(
+        &mut self,
+        node: &str,
+        name: &str,
+        x: Value,
+        patch: [usize; 2],
+        hidden: AxisId,
+        bias: Bias,
+    ) -> Value {
         let picture = self.dims(x).to_vec();
         let side = |at: usize| picture.get(at).map_or(0, |dim| self.graph.dim_extent(dim));
         let tokens = (side(1) / patch[0].max(1)) * (side(2) / patch[1].max(1));
@@ -212,16 +225,29 @@ impl Builder<'_> {
         });
         let dims = vec![hidden.into(), channels, height.into(), width.into()];
         let weight = self.param(&format!("{name}.weight"), dims);
-        let bias = self.param(&format!("{name}.bias"), vec![hidden.into()]);
-        let site = self.site(node, SiteKind::Conv, View::whole(weight), Some(View::whole(bias)));
+        let bias = (bias == Bias::With)
+            .then(|| View::whole(self.param(&format!("{name}.bias"), vec![hidden.into()])));
+        let site = self.site(node, SiteKind::Conv, View::whole(weight), bias);
         self.push_at_site(Op::Patches(site), site, &[x], vec![tokens.into(), hidden.into()])
     }
 
     /// Puts a learned token `name [1, 1, hidden]` in front of `x`.
     pub fn prepend(&mut self, node: &str, name: &str, x: Value) -> Value {
+        let one = Dim::default();
+        let dims = vec![one.clone(), one, self.features(x)];
+        self.prepend_stored(node, name, x, dims)
+    }
+
+    /// The same with a token that is stored as `name [hidden]`.
+    pub fn prepend_vector(&mut self, node: &str, name: &str, x: Value) -> Value {
+        let dims = vec![self.features(x)];
+        self.prepend_stored(node, name, x, dims)
+    }
+
+    fn prepend_stored(&mut self, node: &str, name: &str, x: Value, dims: Vec<Dim>) -> Value {
         let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim)) + 1;
-        let (one, hidden) = (Dim::default(), self.features(x));
-        let token = self.param(name, vec![one.clone(), one, hidden.clone()]);
+        let hidden = self.features(x);
+        let token = self.param(name, dims);
         let site = self.site(node, SiteKind::Token, View::whole(token), None);
         let tokens = self.scope(node, |m| m.plain_axis(Role::Tokens, tokens, None));
         self.push_at_site(Op::Prepend(site), site, &[x], vec![tokens.into(), hidden])
@@ -363,6 +389,29 @@ impl Builder<'_> {
     pub fn last(&mut self, x: Value) -> Value {
         let features = self.features(x);
         self.push(Op::Last, self.node, &[x], vec![features])
+    }
+
+    /// Tokens from number `first` on.
+    pub fn behind(&mut self, first: usize, x: Value) -> Value {
+        let tokens = self.dims(x).first().map_or(0, |dim| self.graph.dim_extent(dim));
+        let tokens = self.plain_axis(Role::Tokens, tokens.saturating_sub(first), None);
+        let dims = vec![tokens.into(), self.features(x)];
+        self.push(Op::Behind(first), self.node, &[x], dims)
+    }
+
+    /// A text's rows with those of a picture in the place of its placeholder, the token of this id, which does not count.
+    pub fn insert_picture(&mut self, placeholder: u32, text: Value, picture: Value) -> Value {
+        let (features, others) = (self.features(text), self.features(picture));
+        self.unify_dims(&features, &others);
+        let tokens = |m: &Self, x| m.dims(x).first().map_or(0, |dim| m.graph.dim_extent(dim));
+        let all = tokens(self, text) + tokens(self, picture);
+        let tokens = self.plain_axis(Role::Tokens, all, None);
+        self.push(
+            Op::InsertPicture { placeholder },
+            self.node,
+            &[text, picture],
+            vec![tokens.into(), features],
+        )
     }
 
     /// Names a result of the model.

@@ -31,6 +31,9 @@ fn summary(graph: &Graph, batch: u64) -> String {
         input.push(format!("{batch} x"));
     }
     match graph.text_tokens() {
+        Some(tokens) if graph.reads_picture() => {
+            input.push(format!("{} tokens and a picture of {}", graph.extent(tokens), sides(graph)));
+        }
         Some(tokens) => input.push(format!("{} tokens", graph.extent(tokens))),
         None => input.push(format!("a picture of {}", sides(graph))),
     }

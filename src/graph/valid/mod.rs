@@ -8,7 +8,7 @@ mod operations;
 use std::collections::BTreeSet;
 
 use super::Graph;
-use super::axis::{AxisId, Dim, Extent};
+use super::axis::{AxisId, Dim, Extent, Role};
 use super::param::{NamePart, Param, Rest, Site, SiteId, SiteKind, View, Weight};
 
 /// No tree is deeper; paths are made by recursion.
@@ -54,7 +54,9 @@ impl Graph {
     fn valid_axes(&self) -> Checked {
         for (_, axis) in self.axes.iter() {
             ensure(self.tree.get(axis.node).is_some(), || format!("{} belong to nothing", axis.role))?;
-            let exact = axis.extent.known().map(Extent::exact) == Some(axis.extent);
+            // How many tokens there are may depend on them.
+            let exact = axis.extent.known().map(Extent::exact) == Some(axis.extent)
+                || axis.role == Role::Tokens && axis.extent.min <= axis.extent.max;
             ensure(exact, || format!("{} have no exact number", axis.role))?;
         }
         let known = self.facts.iter().flat_map(|fact| fact.formula.axes()).all(|axis| self.is_axis(axis));

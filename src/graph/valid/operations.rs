@@ -76,6 +76,11 @@ impl Graph {
                 let there = x.first().is_some_and(|tokens| *number < self.dim_extent(tokens));
                 there && x.len() == 2 && value == &x[1..]
             }
+            (Op::Behind(_), [x]) => value.len() == 2 && x.len() == 2 && x.last() == value.last(),
+            (Op::InsertPicture { .. }, [text, picture]) => {
+                let like = |dims: &[Dim]| dims.len() == 2 && dims.last() == value.last();
+                value.len() == 2 && like(text) && like(picture)
+            }
             (Op::Mean | Op::Last, [x]) => x.len() == 2 && value == &x[1..],
             _ => false,
         }

@@ -144,7 +144,7 @@ fn refuse(step: &StepScope<'_>, data: &Data, terms: &Terms) -> Result<(), Diagno
 /// Refuses a teacher that the model cannot be compared with.
 fn refuse_teacher(step: &StepScope<'_>, terms: &Terms, teacher: &NamedModel) -> Result<(), Diagnostic> {
     let theirs = teacher.other.as_ref().map_or(step.source, |other| &other.graph);
-    if let Some(why) = theirs.cannot_run() {
+    if let Some(why) = theirs.cannot_be_shown() {
         let message = format!("`{}` is a model that tamis does not run: {why}", teacher.name);
         return Err(step.at(ClauseKind::From, &codes::CANNOT_RUN, message));
     }

@@ -24,7 +24,8 @@ impl Lowering<'_> {
             }
             ReductionRule::MergeByAttention { .. }
             | ReductionRule::Drop { .. }
-            | ReductionRule::DropByRank(_) => self.b.op("Min", &[&free, &one]),
+            | ReductionRule::DropByRank(_)
+            | ReductionRule::Picture(_) => self.b.op("Min", &[&free, &one]),
         };
         let left = self.b.op("Max", &[&left, &least]);
         let after = self.b.op("Add", &[&protected, &left]);

@@ -43,6 +43,9 @@ impl Lowering<'_> {
         operands: &[Value],
     ) -> Result<Value, CannotExport> {
         let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
+        if matches!(of.rule, ReductionRule::Picture(_)) {
+            return Err(self.cannot("a picture's tokens among a text's are not lowered yet"));
+        }
         let heads = self.heads(op, [1, 2, 2]);
         self.has_scores(of)?;
         let has_sizes = x.rows.sizes.is_some() || of.rule.makes_sizes();
@@ -191,6 +194,7 @@ impl Lowering<'_> {
             ReductionRule::MergePairs => self.merge_pairs(of, heads, tokens),
             ReductionRule::MergeByEnergy(energy) => self.merge_by_energy(of, heads, tokens, *energy),
             ReductionRule::MergeByAttention { kept } => self.merge_by_attention(of, heads, tokens, *kept),
+            ReductionRule::Picture(_) => unreachable!("it was refused"),
             ReductionRule::Drop { score, fuse, sorted } => {
                 let scores = self.scores(of, heads, tokens, *score);
                 self.drop_tokens(of, tokens, &scores, *fuse, *sorted)

@@ -1,6 +1,6 @@
 //! How many tokens stay in each layer: as the recipe says, or as many as a budget allows.
 
-use super::Reduced;
+use super::{Reduced, Reducing};
 use crate::choice;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::graph::{Graph, ReductionRule, TokenCount};
@@ -25,6 +25,8 @@ pub enum Amount {
     Keep(Quantity),
     Remove(Quantity, Schedule),
     To(Budget, Schedule),
+    /// As many as the criterion says, for each sample.
+    Decided,
 }
 
 /// Halvings of the range in which a budget's amount lies.
@@ -35,11 +37,20 @@ impl Amount {
     /// Where none or several of the clauses are there.
     pub fn read(
         step: &StepScope<'_>,
+        reducing: &dyn Reducing,
         keep: Option<Quantity>,
         remove: Option<Quantity>,
         to: Option<Budget>,
         schedule: Schedule,
     ) -> Result<Self, Diagnostic> {
+        if reducing.decides() {
+            let message = "the criterion says how many tokens stay, for each sample anew";
+            let error = || Diagnostic::at(&codes::CONFLICTING_CLAUSES, step.verb, message);
+            return match (keep, remove, to) {
+                (None, None, None) => Ok(Self::Decided),
+                _ => Err(error().help("leave `keep`, `remove` and `to` out")),
+            };
+        }
         match (keep, remove, to) {
             (Some(keep), None, None) => Ok(Self::Keep(keep)),
             (None, Some(remove), None) => Ok(Self::Remove(remove, schedule)),
@@ -65,6 +76,7 @@ impl Amount {
     ) -> Result<Vec<TokenCount>, Diagnostic> {
         let layers = reduced.layers.len();
         match self {
+            Self::Decided => Ok(vec![TokenCount::Less(0); layers]),
             Self::Keep(Quantity::Count(count)) => Ok(vec![TokenCount::Exactly(count); layers]),
             Self::Keep(Quantity::Share(share)) => shares(step, reduced, ClauseKind::Keep, share),
             Self::Remove(Quantity::Share(share), _) => shares(step, reduced, ClauseKind::Remove, 1.0 - share),

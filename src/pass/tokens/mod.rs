@@ -27,6 +27,11 @@ pub trait Reducing: Debug + Send + Sync {
     fn by_size(&self) -> bool {
         false
     }
+
+    /// Whether how many go is decided by the tokens of each sample, so that no clause can say it.
+    fn decides(&self) -> bool {
+        false
+    }
 }
 
 /// A layer that is to have fewer tokens.
@@ -130,6 +135,10 @@ pub fn refused(step: &StepScope<'_>, path: &str, why: NotReduced) -> Diagnostic 
             let message = format!("`{path}` has fewer tokens already");
             step.at(ClauseKind::At, &codes::TOKENS_REDUCED, message)
                 .help("say it in one step, or name other layers")
+        }
+        NotReduced::NoPicture(why) => {
+            let message = format!("no tokens of a picture can go before `{path}`");
+            step.at(ClauseKind::At, &codes::NOT_IN_MODEL, message).says(why)
         }
         NotReduced::Needed(needs) => {
             let message = format!("tokens cannot go in `{path}`: every one is needed behind it");

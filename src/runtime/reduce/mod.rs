@@ -4,6 +4,7 @@
 
 mod chosen;
 mod merged;
+mod picture;
 mod ranked;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,9 @@ impl Tokens<'_> {
 /// # Errors
 /// Where the tensors are not of f32: an error of ours.
 pub fn reduced(of: &Reduction, heads: Heads, x: &Value, [query, key]: [&Value; 2]) -> Result<Value, Failure> {
+    if let ReductionRule::Picture(rule) = of.rule {
+        return picture::pictured(of, rule, heads, x, [query, key]);
+    }
     let (features, query, key) =
         (x.tensor.contiguous()?, query.tensor.contiguous()?, key.tensor.contiguous()?);
     let (of_features, of_query, of_key) = (Host::of(&features)?, Host::of(&query)?, Host::of(&key)?);
@@ -145,6 +149,7 @@ fn left(of: &Reduction, tokens: Tokens<'_>, keys: impl Fn() -> Vec<f32>, attende
         ReductionRule::MergeByAttention { kept } => {
             merged::by_attention(tokens, &attended.by(0..1), *kept, after)
         }
+        ReductionRule::Picture(_) => unreachable!("rules of pictures are done apart"),
         ReductionRule::Drop { score, fuse, sorted } => {
             let scores = chosen::scores(*score, tokens.count, |queries| attended.by(queries));
             chosen::best(tokens, &scores, after, *fuse, *sorted)
