@@ -63,6 +63,8 @@ pub(crate) fn left_of_picture(keep: TokenCount, tokens: usize) -> usize {
         TokenCount::Less(gone) => tokens.saturating_sub(gone),
         TokenCount::Share(share) => key_tokens(share, tokens),
         TokenCount::Exactly(all) => all.min(tokens),
+        // Not found out yet; no rule of pictures is learned.
+        TokenCount::Open => tokens,
     };
     left.max(tokens.min(1))
 }
