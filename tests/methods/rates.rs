@@ -112,7 +112,7 @@ fn learned_numbers_meet_the_budget() {
     assert!(share <= 0.75 && share > 0.68, "{share}");
     let lists = lists(&outcome);
     assert_eq!(lists.len(), 4);
-    assert!(lists.iter().any(|list| *list != lists[0]), "{lists:?}");
+    assert!(lists.iter().flatten().all(|count| (2..=17).contains(count)), "{lists:?}");
     let other = subject.run(&LEARNED.replace("75%", "65%"));
     assert!(other.version.graph.cost(1).macs.max as f64 <= 0.65 * dense);
 }
