@@ -124,13 +124,19 @@ impl ReduceTokens {
             return Err(error.help("bound the work: `to 70% macs`"));
         }
         if !learnable(step.graph) {
-            let message = "numbers of tokens are learned for a vision model that answers by its class token";
+            let message = "numbers of tokens are learned for a vision model of one size that answers by its class token";
             let error = Diagnostic::at(&codes::NOT_IN_MODEL, step.verb, message);
             return Err(error.help("give lists, or say `merge tokens … to 70% macs`"));
         }
         labelled(step, data)?;
         let bound = CostBound { measure: budget.measure, at_most: step.at_most(budget)? };
-        let paths = step.targets[0].layers.clone();
+        if !step.graph.reductions().is_empty() {
+            let message = "numbers are learned for all layers at once, and tokens became fewer above";
+            let error = Diagnostic::at(&codes::TOKENS_REDUCED, step.verb, message);
+            return Err(error.help("say it in one step"));
+        }
+        let path = |number: usize| step.graph.tree.path(step.graph.blocks[number].node);
+        let paths: Vec<String> = layers(step).into_iter().map(path).collect();
         self.refuse_unreachable(step, &paths, bound)?;
         let by_size = self.proportional_attention;
         let work = LearnRates {

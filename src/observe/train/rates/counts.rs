@@ -152,12 +152,22 @@ fn tokens_of(graph: &Graph, layer: usize) -> Option<usize> {
     Some(graph.dim_extent(dim))
 }
 
-/// Whether numbers can be learned for a model: it takes pictures, all of as many tokens, and answers by what a token in front says.
+/// Whether numbers can be learned for a model: it takes pictures, all of as many tokens, answers by what a token in front says, and
+/// its query heads have keys of their own.
 pub fn learnable(graph: &Graph) -> bool {
     let has = |of: fn(&Op) -> bool| graph.ops.node_weights().any(|made| of(&made.op));
+    let width = |op| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
+    let is_plain = |op| match &graph.ops[op].op {
+        Op::Attention(of) => {
+            let operands = graph.operands(op);
+            of.rope.is_none() && of.relative.is_none() && width(operands[0]) == width(operands[1])
+        }
+        _ => true,
+    };
     has(|op| matches!(op, Op::Pixels))
         && has(|op| matches!(op, Op::Token(_)))
-        && !has(|op| matches!(op, Op::Mean))
+        && !has(|op| matches!(op, Op::Mean | Op::GridPositions { .. } | Op::LatentAttention))
+        && graph.ops.node_indices().all(is_plain)
 }
 
 #[cfg(test)]
