@@ -36,8 +36,9 @@ class TamisConfig(PretrainedConfig):
         super().__init__(**fields)
 
     def get_text_config(self, *_, **__):
-        """The fields of towers stay as they are written, and are no configs of their own."""
-        return self
+        """Of a model with a picture the fields of its language model, which are a plain object."""
+        fields = getattr(self, "text_config", None)
+        return TamisConfig(**fields) if isinstance(fields, dict) else self
 
 
 @dataclass
