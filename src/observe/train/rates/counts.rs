@@ -1,6 +1,6 @@
 //! What numbers of tokens cost: a sum of squares and multiples of each.
 
-use crate::graph::{Graph, NotReduced, Op, ReductionRule, TokenCount};
+use crate::graph::{Graph, NotReduced, Op, OpId, ReductionRule, TokenCount};
 use crate::pass::CostMeasure;
 
 /// Halvings of the range in which the factor of a budget lies.
@@ -156,8 +156,8 @@ fn tokens_of(graph: &Graph, layer: usize) -> Option<usize> {
 /// its query heads have keys of their own.
 pub fn learnable(graph: &Graph) -> bool {
     let has = |of: fn(&Op) -> bool| graph.ops.node_weights().any(|made| of(&made.op));
-    let width = |op| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
-    let is_plain = |op| match &graph.ops[op].op {
+    let width = |op: OpId| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
+    let is_plain = |op: OpId| match &graph.ops[op].op {
         Op::Attention(of) => {
             let operands = graph.operands(op);
             of.rope.is_none() && of.relative.is_none() && width(operands[0]) == width(operands[1])
