@@ -154,7 +154,12 @@ mod tests {
         let shares: Vec<f32> = [0.2, 0.3, 0.1, 0.3, 0.1].repeat(5);
         let keys = [1.0, 0.0, 1.0, 0.0, 0.6, 0.8, 0.0, 1.0, 1.0, 0.0];
         let of = |similar| {
-            scores(&Ranking { similar, ..ranking(1, RankStart::Uniform) }, &[shares.clone()], &keys, 1)
+            scores(
+                &Ranking { similar, ..ranking(1, RankStart::Uniform) },
+                std::slice::from_ref(&shares),
+                &keys,
+                1,
+            )
         };
         let all: Vec<f64> = of(0).into_iter().map(f64::from).collect();
         near(&all, &[0.2, 0.3, 0.1, 0.3, 0.1]);
