@@ -119,7 +119,8 @@ fn files_below(out: &Path) -> BTreeMap<String, Vec<u8>> {
             found.extend(
                 files_below(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)),
             );
-        } else {
+        } else if name != tamis::execute::TIMINGS {
+            // What a run took is of that run alone.
             let bytes = std::fs::read(&path).expect("a file can be read");
             // Provenance names where outputs went.
             let text = String::from_utf8(bytes.clone()).ok();

@@ -10,6 +10,15 @@ use crate::pass::{NOUNS, Noun, NounKind, Target};
 use crate::source::Span;
 use crate::syntax::ast;
 
+const TOKENS: [&str; 2] = [
+    "tokens have no numbers: which ones are chosen anew for each sample",
+    "tokens go between layers: `at layers[3, 6]`, `at layers[*]`",
+];
+const ATTENTION: [&str; 2] = [
+    "a layer has one attention; say which layers with `of`",
+    "name whole layers: `of layers[6..]`, `of layers[*]`",
+];
+
 impl Checker<'_> {
     /// What a noun means below a selection; `None` after a diagnostic.
     pub(super) fn target(&mut self, graph: &Graph, noun: &ast::Noun, selected: &Selected) -> Option<Target> {
@@ -17,7 +26,8 @@ impl Checker<'_> {
         let result = match known.kind {
             NounKind::Weights => self.weights(graph, noun, known, selected, &selected.matrices(graph)),
             NounKind::Outputs => self.weights(graph, noun, known, selected, &selected.outputs(graph)),
-            NounKind::Tokens => self.tokens(graph, noun, known, selected),
+            NounKind::Tokens => self.layers(graph, noun, known, selected, TOKENS),
+            NounKind::Attention => self.layers(graph, noun, known, selected, ATTENTION),
             NounKind::Elements(roles) => self.elements(graph, noun, known, roles, selected),
         };
         result.map_err(|diagnostic| self.report(diagnostic)).ok()
@@ -52,24 +62,24 @@ impl Checker<'_> {
         })
     }
 
-    /// Tokens are those of whole layers.
-    fn tokens(
+    /// What whole layers have one of, with what is said of numbers and of parts of layers.
+    fn layers(
         &self,
         graph: &Graph,
         noun: &ast::Noun,
         known: &'static Noun,
         selected: &Selected,
+        [no_numbers, help]: [&'static str; 2],
     ) -> Result<Target, Diagnostic> {
         if let Some(indices) = &noun.indices {
-            let message = "tokens have no numbers: which ones are chosen anew for each sample";
-            return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, indices.span, message));
+            return Err(Diagnostic::at(&codes::INDEX_OUT_OF_RANGE, indices.span, no_numbers));
         }
         let layers: Vec<String> =
             selected.layers(graph).into_iter().map(|node| graph.tree.path(node)).collect();
         if layers.is_empty() {
             let message = format!("no whole layer in `{}`", self.sources.text(selected.span));
             let diagnostic = Diagnostic::at(&codes::SELECTS_NOTHING, selected.span, message);
-            return Err(diagnostic.help("tokens go between layers: `at layers[3, 6]`, `at layers[*]`"));
+            return Err(diagnostic.help(help));
         }
         let (axes, sites) = (Vec::new(), Vec::new());
         Ok(Target { noun: known, span: noun.span, indices: None, axes, sites, group: 1, layers })

@@ -319,6 +319,9 @@ codes! {
     /// A layer has one place where tokens become fewer, and an earlier step has used it; or the step compares tokens one by one,
     /// which are not the same any more.
     TOKENS_REDUCED = "tokens-reduced", Error, Recipe;
+    /// Flow attention lets all tokens of a sample compete with each other, without scores, and each once: attention that is causal, that
+    /// adds to scores, that turns by positions, that weighs tokens by size or that says which tokens go cannot become it.
+    CANNOT_CONVERT = "cannot-convert", Error, Recipe;
     /// The step changes nothing: it keeps everything, or the model is as asked already.
     NO_EFFECT = "no-effect", Warning, Recipe;
     /// A step undoes what an earlier one established: it removes inputs of weights that are 2:4. Change the order of the

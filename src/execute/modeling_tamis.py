@@ -245,8 +245,28 @@ class Run:
         if of["rope"] is not None:
             query, key = self.turned(of["rope"], query), self.turned(of["rope"], key)
         value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        if of.get("kind") == "flow":
+            return self.flow(query, key, value).transpose(1, 2).flatten(2)
         seen = self.seen(of, key.shape[2], key.device)
         return (attended(of, query, key, seen, self.sizes) @ value).transpose(1, 2).flatten(2)
+
+    def flow(self, query, key, value):
+        """Flow attention (Flowformer, 2202.06258): padding takes no part, neither as source nor as sink."""
+        query, key, eps, count = query.sigmoid(), key.sigmoid(), 1e-6, key.shape[2]
+        if self.mask is not None:
+            real = self.mask[:, None, :, None].to(key.dtype)
+            query, key, value, count = query * real, key * real, value * real, real.sum(2, keepdim=True)
+
+        def with_all(rows, all):
+            return ((rows + eps) * (all.sum(2, keepdim=True) + eps)).sum(-1, keepdim=True)
+
+        sink_in, source_out = 1 / with_all(query, key), 1 / with_all(key, query)
+        allocation = with_all(query, key * source_out).sigmoid()
+        competition = with_all(key, query * sink_in).clamp(-1, 1).exp()
+        if self.mask is not None:
+            competition = competition * real
+        competition = competition / competition.sum(2, keepdim=True) * count
+        return (query * sink_in) @ (key.transpose(2, 3) @ (value * competition)) * allocation
 
     def reduce_tokens(self, of, x, query, key, dims):
         """Fewer tokens. Where texts are of unlike lengths each is reduced by itself, so that padding decides nothing."""

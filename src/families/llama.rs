@@ -201,7 +201,7 @@ impl Heads {
         let value = m.linear("value", "self_attn.v_proj", x, keys, self.bias);
         let scale = (self.head_dim.extent as f64).sqrt().recip();
         let rope = Some(self.rope.clone());
-        let attention = Attention { causal: true, scale, rope, window, relative: None, by_size: false };
+        let attention = Attention { rope, window, ..Attention::new(true, scale) };
         let [query, key] = [("query_norm", "self_attn.q_norm", query), ("key_norm", "self_attn.k_norm", key)]
             .map(|(node, name, x)| self.norms.of(m, node, name, x));
         let context = m.attention(attention, query, key, value);

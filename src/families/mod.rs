@@ -125,14 +125,7 @@ impl DerivedHeads {
 
     /// Attention that knows no positions.
     fn attention(&self, causal: bool) -> Attention {
-        Attention {
-            causal,
-            scale: (self.head_dim as f64).sqrt().recip(),
-            rope: None,
-            window: None,
-            by_size: false,
-            relative: None,
-        }
+        Attention::new(causal, (self.head_dim as f64).sqrt().recip())
     }
 }
 

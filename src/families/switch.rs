@@ -178,5 +178,5 @@ impl Stack {
 
 /// T5 does not scale scores.
 fn plain() -> Attention {
-    Attention { causal: false, scale: 1.0, rope: None, window: None, relative: None, by_size: false }
+    Attention::new(false, 1.0)
 }

@@ -194,7 +194,9 @@ impl Graph {
         }
     }
 
-    /// Scores and values: each `query tokens x key tokens x (heads head_dim)`.
+    /// Scores and values: each `query tokens x key tokens x (heads head_dim)`. Flow attention sums the products of keys and values of a
+    /// head, and multiplies queries with that: each `tokens x (heads head_dim) x head_dim`; and eight times `tokens x (heads head_dim)` for
+    /// what flows.
     fn attention_macs(&self, op: OpId) -> Between {
         let operands = self.operands(op);
         let (Some(&query), Some(&key)) = (operands.first(), operands.get(1)) else {
@@ -203,6 +205,11 @@ impl Graph {
         let query = &self.ops[query].value;
         let key = &self.ops[key].value;
         let width = query.last().map_or(Between::exact(1), |dim| self.dim(dim));
+        if self.is_flow(op) {
+            let head_dim = key.last().and_then(|dim| dim.0.last());
+            let head_dim = head_dim.map_or(Between::exact(1), |&axis| Between::from(self.extent(axis)));
+            return self.rows(query) * width * (head_dim * 2 + Between::exact(8));
+        }
         self.rows(query) * self.rows(key) * width * 2
     }
 

@@ -88,6 +88,7 @@ impl Graph {
         cannot.extend(self.factored());
         cannot.extend(self.rerouted());
         cannot.extend(self.fewer_tokens());
+        cannot.extend(self.flowing());
         cannot.sort();
         cannot.dedup_by(|later, first| later.key == first.key);
         if cannot.is_empty() { Ok(fields) } else { Err(cannot) }

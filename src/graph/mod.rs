@@ -12,6 +12,7 @@ mod change;
 mod cost;
 mod expert_routes;
 mod export;
+mod flow;
 mod inspect;
 mod layout;
 mod live;
@@ -44,9 +45,11 @@ pub use builder::{Bias, BuildError, Builder, Header, Member, Size, Value};
 pub use change::Part;
 pub use cost::{Cost, Costs};
 pub use export::{CannotSay, Fact, Formula};
+pub use flow::NotFlow;
 pub use layout::Factors;
 pub use op::{
-    Activation, Attention, Expert, Experts, GroupLimit, Nulls, Op, OpNode, Rope, RopeScaling, Routes, Scoring,
+    Activation, Attention, AttentionKind, Expert, Experts, GroupLimit, Nulls, Op, OpNode, Rope, RopeScaling,
+    Routes, Scoring,
 };
 pub use param::{Name, NamePart, Param, ParamId, Rest, Site, SiteId, SiteKind, Sparsity, View, Weight};
 pub use picture::PictureRule;

@@ -108,6 +108,24 @@ pub enum Activation {
     Sigmoid,
 }
 
+/// How what a token attends to is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttentionKind {
+    /// A softmax over the products of a query with all keys.
+    #[default]
+    Softmax,
+    /// Flow attention, linear in the number of tokens: values compete for what flows out of them, and each query lets so much in
+    /// (Flowformer, arXiv:2202.06258). `scale` is not used.
+    Flow,
+}
+
+impl AttentionKind {
+    fn is_softmax(&self) -> bool {
+        *self == Self::Softmax
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
     pub causal: bool,
@@ -123,6 +141,32 @@ pub struct Attention {
     /// A table of numbers that are added to scores by how far tokens are apart, `[distances, heads]` (T5).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative: Option<SiteId>,
+    #[serde(default, skip_serializing_if = "AttentionKind::is_softmax")]
+    pub kind: AttentionKind,
+}
+
+impl Attention {
+    /// Softmax attention that knows no positions.
+    pub fn new(causal: bool, scale: f64) -> Self {
+        let (rope, window, relative, by_size) = (None, None, None, false);
+        Self { causal, scale, rope, window, by_size, relative, kind: AttentionKind::Softmax }
+    }
+
+    /// What flow attention cannot have of this one.
+    pub(super) fn cannot_flow(&self) -> Option<&'static str> {
+        match () {
+            () if self.causal => {
+                Some("it is causal, and flow attention lets all tokens compete with each other")
+            }
+            () if self.relative.is_some() => {
+                Some("it adds numbers to scores, of which flow attention has none")
+            }
+            () if self.window.is_some() => Some("it sees a window, and flow attention all tokens"),
+            () if self.rope.is_some() => Some("it turns queries and keys by positions"),
+            () if self.by_size => Some("it weighs tokens by how many they stand for"),
+            () => None,
+        }
+    }
 }
 
 /// Rotary positions, halves rotated against each other (the layout of Hugging Face checkpoints).

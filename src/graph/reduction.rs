@@ -10,7 +10,7 @@ use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
-use super::op::{Attention, Op, OpNode};
+use super::op::{Attention, AttentionKind, Op, OpNode};
 use super::picture::{PictureRule, Pictured};
 use super::token_rules::{ByEnergy, Ranking};
 use super::{Block, CannotSay, Graph, OpId};
@@ -215,6 +215,9 @@ impl Graph {
         if matches!(self.ops[stream].op, Op::ReduceTokens(_)) {
             return Err(NotReduced::Already);
         }
+        if self.is_flow(attention) {
+            return Err(NotReduced::Needed("flow attention has no scores by which tokens could go".into()));
+        }
         match self.needs_all_tokens(stream) {
             Some(why) => Err(NotReduced::Needed(why)),
             None => Ok(Place { block, stream, attention }),
@@ -277,6 +280,9 @@ impl Graph {
             match &self.ops[op].op {
                 Op::Attention(of) if of.causal => {
                     Some(format!("`{place}` is causal: text is made from every token"))
+                }
+                Op::Attention(of) if of.kind == AttentionKind::Flow => {
+                    Some(format!("`{place}` is flow attention, in which a token counts once"))
                 }
                 Op::LatentAttention => {
                     Some(format!("`{place}` reads the places of tokens relative to each other"))

@@ -3,7 +3,7 @@
 use super::builder::Name;
 use super::lower::{CannotExport, Lowering, Value};
 use super::proto::{Attribute, element};
-use crate::graph::{Attention, OpId, Rope};
+use crate::graph::{Attention, AttentionKind, OpId, Rope};
 
 /// Heads and their widths.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,9 @@ impl Lowering<'_> {
         let [query, key, value] = operands else { unreachable!("attention has three operands") };
         if of.relative.is_some() {
             return Err(self.cannot("numbers by how far tokens are apart are counted by tamis and not run"));
+        }
+        if of.kind == AttentionKind::Flow {
+            return Err(self.cannot("flow attention is not written as operators"));
         }
         let heads = self.heads(op, [0, 1, 2]);
         let mut q = self.by_heads(&query.name, heads.query, heads.dim);

@@ -18,6 +18,8 @@ pub enum NounKind {
     Outputs,
     /// Tokens on their way through layers: no element of a stored axis.
     Tokens,
+    /// The attention of whole layers.
+    Attention,
     /// Elements of axes of these roles.
     Elements(&'static [Role]),
 }
@@ -73,6 +75,11 @@ pub static NOUNS: &[Noun] = &[
         name: "tokens",
         doc: "tokens on their way through layers; which ones are chosen anew for each sample",
         kind: NounKind::Tokens,
+    },
+    Noun {
+        name: "attention",
+        doc: "the attention of whole layers: how a token's place in it is found, not its weights",
+        kind: NounKind::Attention,
     },
     Noun {
         name: "vocab",

@@ -1,6 +1,7 @@
 //! The passes: a file each, and the list.
 
 pub mod cast;
+pub mod convert;
 pub mod densify;
 pub mod distill;
 pub mod drop;
@@ -32,6 +33,7 @@ pub static PASSES: &[&PassSpec] = &[
     &factorize::SPEC,
     &factorize_experts::SPEC,
     &insert::SPEC,
+    &convert::SPEC,
     &recover::SPEC,
     &distill::SPEC,
     &tune::SPEC,

@@ -105,7 +105,7 @@ fn pass(spec: &PassSpec) -> Entry {
 
 fn noun(noun: &Noun, registry: &Registry) -> Entry {
     let roles = match noun.kind {
-        NounKind::Weights | NounKind::Outputs | NounKind::Tokens => String::new(),
+        NounKind::Weights | NounKind::Outputs | NounKind::Tokens | NounKind::Attention => String::new(),
         NounKind::Elements(roles) => {
             let roles: Vec<String> = roles.iter().map(|role: &Role| format!("`{role}`")).collect();
             format!("Elements of axes of role {}.\n\n", roles.join(" or "))

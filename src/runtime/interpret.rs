@@ -16,7 +16,7 @@ use super::rows::{Batch, Inputs, Rows};
 use super::watch::{Gates, Watch};
 use super::weights::{Loaded, Matrix};
 use super::{Failure, grid, op};
-use crate::graph::{Attention, Graph, Op, OpId, Rope, SiteId};
+use crate::graph::{Attention, AttentionKind, Graph, Op, OpId, Rope, SiteId};
 
 /// What an operation makes: a row for each token (or one for each sample), samples one after the other.
 #[derive(Debug, Clone)]
@@ -272,6 +272,9 @@ impl Running<'_> {
         let [turned_query, turned_key] =
             turned.map_or_else(|| [query.tensor.clone(), key.tensor.clone()], |it| it.map(|it| it.tensor));
         let sequences = Arc::new(query.rows.ranges());
+        if of.kind == AttentionKind::Flow {
+            return Ok(query.with(op::flow(heads, &sequences, &turned_query, &turned_key, &value.tensor)?));
+        }
         let bias = if of.by_size { key.rows.log_sizes() } else { None };
         Ok(query.with(op::attention(heads, &sequences, bias, &turned_query, &turned_key, &value.tensor)?))
     }

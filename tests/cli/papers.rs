@@ -104,7 +104,9 @@ fn every_recipe_of_a_picture_and_a_text_runs() {
 #[test]
 fn every_recipe_that_trains_runs() {
     let few = ["--set", "epochs=2"];
-    for name in ["hinton-kd", "minilm", "gradual-magnitude", "masksparsity", "dsee", "greentrainer"] {
+    for name in
+        ["hinton-kd", "minilm", "gradual-magnitude", "masksparsity", "dsee", "greentrainer", "flowformer"]
+    {
         let found = run_with(name, "", &few);
         assert!(found.iter().all(|share| (0.0..=1.0).contains(share)), "{name}: {found:?}");
     }
@@ -117,5 +119,5 @@ fn every_recipe_that_trains_runs() {
 #[test]
 fn no_recipe_is_left_out() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/papers");
-    assert_eq!(std::fs::read_dir(dir).expect("recipes").count(), 33);
+    assert_eq!(std::fs::read_dir(dir).expect("recipes").count(), 34);
 }

@@ -15,6 +15,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import cross_entropy, linear, log_softmax, mse_loss, one_hot
 
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
 from subject import Subject
 
 HERE = Path(__file__).parent
@@ -213,6 +216,57 @@ def balanced(nulls, top_k):
     return {"losses": train(subject, sgd, 4, loss)}
 
 
+def flow_of_head(query, key, value, eps=1e-6):
+    """Flow attention of one head of one text, [tokens, width] each: equations 4 to 8 of Flowformer (2202.06258)."""
+    query, key = query.sigmoid(), key.sigmoid()
+    sink_in = 1 / ((query + eps) @ (key.sum(0) + eps))
+    source_out = 1 / ((key + eps) @ (query.sum(0) + eps))
+    conserved_sink = (query + eps) @ ((key * source_out[:, None]).sum(0) + eps)
+    conserved_source = ((key + eps) @ ((query * sink_in[:, None]).sum(0) + eps)).clamp(-1, 1)
+    allocation = (conserved_sink * len(query) / len(key)).sigmoid()
+    competition = conserved_source.softmax(0) * len(key)
+    return allocation[:, None] * ((query * sink_in[:, None]) @ (key.T @ (value * competition[:, None])))
+
+
+def flowing(subject):
+    """Makes the attention of all layers flow attention, in which padding takes no part."""
+
+    def attend(module, query, key, value, attention_mask, **_):
+        out = torch.zeros_like(value)
+        for sample, real in enumerate(subject.mask):
+            for head in range(query.shape[1]):
+                parts = (it[sample, head, real] for it in (query, key, value))
+                out[sample, head, real] = flow_of_head(*parts)
+        return out.transpose(1, 2).contiguous(), None
+
+    ALL_ATTENTION_FUNCTIONS["flow"] = attend
+    ALL_MASK_ATTENTION_FUNCTIONS["flow"] = lambda *_, **__: None
+    subject.model.config._attn_implementation = "flow"
+
+
+def flow_of_texts():
+    subject = student("bert-eras")
+    flowing(subject)
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.01, momentum=0.9)
+    loss = lambda: cross_entropy(subject.logits(), subject.labels)
+    return {"losses": train(subject, sgd, 4, loss)}
+
+
+def flow_of_pictures():
+    subject, teacher = student("vit-fashion"), Subject("vit-fashion")
+    with torch.no_grad():
+        theirs = Seen(teacher)
+    flowing(subject)
+    sgd = torch.optim.SGD(subject.model.parameters(), lr=0.01, momentum=0.9)
+
+    def loss():
+        ours = Seen(subject)
+        hidden = [mse_loss(ours.layers[n], theirs.layers[n]) for n in range(len(subject.layers))]
+        return divergence(theirs.logits, ours.logits).mean() + torch.stack(hidden).mean()
+
+    return {"losses": train(subject, sgd, 4, loss)}
+
+
 # Of every layer of vit-fashion: a head, and some neurons.
 HEADS, NEURONS = [1], [0, 5, 17]
 
@@ -264,6 +318,8 @@ found = {
     "relations": relations(),
     "balanced": balanced(0, 2),
     "balanced with nulls": balanced(8, 3),
+    "flow of texts": flow_of_texts(),
+    "flow of pictures": flow_of_pictures(),
     "shrunk by l1": shrunk("l1"),
     "shrunk by group": shrunk("group"),
 }

@@ -9,6 +9,7 @@ mod calibrated_units;
 mod cast;
 mod experts;
 mod factorize;
+mod flow;
 mod golden;
 mod invariants;
 mod mixtures;

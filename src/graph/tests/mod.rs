@@ -43,8 +43,7 @@ fn attention(m: &mut Builder<'_>, x: Value) -> Value {
     let query = m.linear("query", "q", x, [kv_heads, group, head_dim], Bias::With);
     let key = m.linear("key", "k", x, [kv_heads, head_dim], Bias::With);
     let value = m.linear("value", "v", x, [kv_heads, head_dim], Bias::With);
-    let attention =
-        Attention { causal: true, scale: 1.0, rope: None, window: None, relative: None, by_size: false };
+    let attention = Attention::new(true, 1.0);
     let context = m.attention(attention, query, key, value);
     m.linear("output", "o", context, hidden, Bias::With)
 }
@@ -124,8 +123,7 @@ fn picture() -> Graph {
     m.fact("heads", Formula::Quotient { numerator: "hidden_size".into(), of: head_dim });
     let nodes = ["query", "key", "value"];
     let [query, key, value] = m.transposed_fused(nodes, "qkv", x, Role::Qkv, [heads, head_dim].into());
-    let attention =
-        Attention { causal: false, scale: 1.0, rope: None, window: None, relative: None, by_size: false };
+    let attention = Attention::new(false, 1.0);
     let context = m.attention(attention, query, key, value);
     let attended = m.transposed_linear("output", "out", context, hidden);
     let x = m.add(x, attended);

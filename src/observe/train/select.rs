@@ -112,6 +112,10 @@ fn passed(graph: &Graph, op: OpId) -> f64 {
                 .sum();
             rows * all * of.top_k as f64 / of.experts.len().max(1) as f64
         }
+        Op::Attention(_) if graph.is_flow(op) => {
+            let head_dim = graph.ops[op].value.last().and_then(|dim| dim.0.last());
+            4.0 * rows * width(op) * head_dim.map_or(1, |&axis| graph.extent(axis).max) as f64
+        }
         Op::Attention(_) => 4.0 * rows * rows * width(op),
         Op::LayerNorm { .. } | Op::RmsNorm { .. } | Op::LayerScale(_) => rows * width(op),
         _ => 0.0,

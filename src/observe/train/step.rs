@@ -207,6 +207,11 @@ fn refuse_other_classes(step: &StepScope<'_>, theirs: &Graph, name: &str) -> Res
 /// Who attends to whom cannot be said of queries and keys of different widths.
 fn refuse_shared_keys(step: &StepScope<'_>, theirs: &Graph) -> Result<(), Diagnostic> {
     for graph in [step.graph, theirs] {
+        if graph.ops.node_indices().any(|op| graph.is_flow(op)) {
+            let message = "`attention` compares shares of a softmax, and flow attention has none";
+            let error = step.at(ClauseKind::With, &codes::NOT_IN_MODEL, message);
+            return Err(error.help("`relations` and `hidden` compare what both have"));
+        }
         let width = |op: OpId| graph.ops[op].value.last().map_or(0, |dim| graph.dim_extent(dim));
         let is_shared = |op: &OpId| {
             let operands = graph.operands(*op);

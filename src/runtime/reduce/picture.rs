@@ -216,8 +216,7 @@ mod tests {
     use crate::graph::{Attention, ReductionRule, TokenCount};
 
     fn reduction(keep: TokenCount) -> Reduction {
-        let attention =
-            Attention { causal: true, scale: 1.0, rope: None, window: None, relative: None, by_size: false };
+        let attention = Attention::new(true, 1.0);
         Reduction { protected: 0, keep, rule: ReductionRule::Picture(PictureRule::LastQuery), attention }
     }
 

@@ -135,8 +135,7 @@ fn attention_decides_as_the_card_of_diffrate_says() {
 }
 
 fn reduction(rule: ReductionRule, keep: TokenCount) -> Reduction {
-    let attention =
-        Attention { causal: false, scale: 1.0, rope: None, window: None, relative: None, by_size: false };
+    let attention = Attention::new(false, 1.0);
     Reduction { protected: 1, keep, rule, attention }
 }
 
