@@ -83,6 +83,11 @@ mod tests {
         Heads { kv_heads, group, head_dim: dim, value_dim: dim, scale, causal, window }
     }
 
+    /// One sequence of so many rows.
+    fn one(rows: usize) -> Vec<Range<usize>> {
+        std::iter::once(0..rows).collect()
+    }
+
     fn rows(values: &[[f32; 2]]) -> Tensor {
         tensor(values.concat(), (values.len(), 2)).unwrap()
     }
@@ -94,7 +99,7 @@ mod tests {
     /// The case of the method's card.
     #[test]
     fn what_flows_is_as_the_card_says() {
-        let found = flow(heads(1, 2), &[0..3], &rows(&QUERY), &rows(&KEY), &rows(&VALUE)).unwrap();
+        let found = flow(heads(1, 2), &one(3), &rows(&QUERY), &rows(&KEY), &rows(&VALUE)).unwrap();
         let expected = [0.562_697, 0.498_801, 0.578_639, 0.410_016, 0.570_645, 0.480_190];
         let found = found.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-6), "{found:?}");
@@ -106,8 +111,8 @@ mod tests {
         let more = |x: &[[f32; 2]; 3]| rows(&[x[0], x[1], x[2], x[1], x[0]]);
         let all = flow(heads(1, 2), &[0..3, 3..5], &more(&QUERY), &more(&KEY), &more(&VALUE)).unwrap();
         let pair = |x: &[[f32; 2]; 3]| rows(&[x[1], x[0]]);
-        let first = flow(heads(1, 2), &[0..3], &rows(&QUERY), &rows(&KEY), &rows(&VALUE)).unwrap();
-        let second = flow(heads(1, 2), &[0..2], &pair(&QUERY), &pair(&KEY), &pair(&VALUE)).unwrap();
+        let first = flow(heads(1, 2), &one(3), &rows(&QUERY), &rows(&KEY), &rows(&VALUE)).unwrap();
+        let second = flow(heads(1, 2), &one(2), &pair(&QUERY), &pair(&KEY), &pair(&VALUE)).unwrap();
         let apart = Tensor::cat(&[first, second], 0).unwrap();
         assert_eq!(all.to_vec2::<f32>().unwrap(), apart.to_vec2::<f32>().unwrap());
     }
@@ -118,7 +123,7 @@ mod tests {
         let at = [QUERY, KEY, VALUE];
         let weights = [0.3f32, -0.8, 0.5, 0.9, -0.2, 0.7];
         let loss = |operands: [&Tensor; 3]| {
-            let out = flow(heads(1, 2), &[0..3], operands[0], operands[1], operands[2]).unwrap();
+            let out = flow(heads(1, 2), &one(3), operands[0], operands[1], operands[2]).unwrap();
             (out * tensor(weights.to_vec(), (3, 2)).unwrap()).unwrap().sum_all().unwrap()
         };
         let variables = at.map(|x| Var::from_tensor(&rows(&x)).unwrap());
