@@ -1,5 +1,6 @@
 //! `measure` and `expect`: numbers of the model, and bounds on them.
 
+use super::step::not_shown;
 use super::{Checker, ExpectBound, State, TypedExpect, TypedMeasure};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::pass::{MeasureSpec, Unit, Value, ValueKind, bind_call};
@@ -34,10 +35,8 @@ impl Checker<'_> {
             );
             return None;
         }
-        if let (Some(data), Some(why)) = (measure.data().first(), state.graph.cannot_be_shown()) {
-            let is_run = state.graph.cannot_run().is_none();
-            let model = if is_run { "that no data set fits" } else { "that tamis does not run" };
-            let message = format!("`{}` is not taken of a model {model}: {why}", spec.name);
+        if let (Some(data), Some(model)) = (measure.data().first(), not_shown(&state.graph)) {
+            let message = format!("`{}` is not taken of {model}", spec.name);
             let error = Diagnostic::at(&codes::CANNOT_RUN, name_span, message);
             self.report(error.help(format!("`{}` is shown to no such model", data.name)));
             return None;

@@ -91,16 +91,14 @@ impl Checker<'_> {
 
     /// A model that is not run is shown no data.
     fn refuse_data(&mut self, step: &ast::Step, lowering: &Lowering, graph: &Graph) -> Option<()> {
-        let Some(why) = graph.cannot_be_shown() else { return Some(()) };
+        let Some(model) = not_shown(graph) else { return Some(()) };
         let works = lowering.stages.iter().flat_map(|stage| &stage.work);
         let data = works.flat_map(|work| work.data()).next();
         let Some(data) = data.or_else(|| lowering.stages.iter().flat_map(|it| it.rewrite.data()).next())
         else {
             return Some(());
         };
-        let is_run = graph.cannot_run().is_none();
-        let model = if is_run { "that no data set fits" } else { "that tamis does not run" };
-        let message = format!("this step shows `{}` to a model {model}: {why}", data.name);
+        let message = format!("this step shows `{}` to {model}", data.name);
         let by = step.clauses.iter().find(|clause| clause.kind == ClauseKind::By).map(value_span);
         let error = Diagnostic::at(&codes::CANNOT_RUN, by.unwrap_or(step.verb.span), message);
         self.report(
@@ -322,4 +320,12 @@ fn one_line(text: &str) -> String {
         _ => line,
     });
     without_comments.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+}
+
+/// What a model is to a user that no data can be shown to, and why; nothing where some can.
+pub(super) fn not_shown(graph: &Graph) -> Option<String> {
+    let why = graph.cannot_be_shown()?;
+    let model =
+        if graph.cannot_run().is_some() { "that tamis does not run" } else { "that no data set fits" };
+    Some(format!("a model {model}: {why}"))
 }
