@@ -19,7 +19,7 @@ impl Graph {
     /// # Errors
     /// Why it cannot be; nothing has changed then.
     pub fn convert_to_flow(&mut self, layer: usize) -> Result<bool, NotFlow> {
-        let op = self.attention_of(layer).ok_or(NotFlow::NoAttention)?;
+        let op = self.attention_of(&self.blocks[layer]).ok_or(NotFlow::NoAttention)?;
         let Op::Attention(of) = &self.ops[op].op else { return Err(NotFlow::NoAttention) };
         if let Some(has) = of.cannot_flow() {
             return Err(NotFlow::Has(has));
@@ -38,13 +38,6 @@ impl Graph {
         }
         let Op::Attention(of) = &mut self.ops[op].op else { return Err(NotFlow::NoAttention) };
         Ok(std::mem::replace(&mut of.kind, AttentionKind::Flow) != AttentionKind::Flow)
-    }
-
-    fn attention_of(&self, layer: usize) -> Option<OpId> {
-        let inside = self.tree.below(self.blocks[layer].node);
-        let is_it =
-            |op: &OpId| matches!(self.ops[*op].op, Op::Attention(_)) && inside.contains(&self.ops[*op].node);
-        self.ops.node_indices().find(is_it)
     }
 
     /// Whether an operation is flow attention.

@@ -176,10 +176,7 @@ impl Graph {
         if matches!(self.ops[block.output].op, Op::ReduceTokens(_)) {
             return Err(NotReduced::Already);
         }
-        let inside = self.tree.below(block.node);
-        let attends =
-            |&op: &OpId| matches!(self.ops[op].op, Op::Attention(_)) && inside.contains(&self.ops[op].node);
-        let attention = self.ops.node_indices().find(attends).ok_or(NotReduced::NoPlace)?;
+        let attention = self.attention_of(&block).ok_or(NotReduced::NoPlace)?;
         // The rule reads the attention's tokens and the stream's as the same ones.
         let tokens = |op: OpId| self.ops[op].value.first();
         match tokens(attention) == tokens(block.output) {

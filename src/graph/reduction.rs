@@ -237,13 +237,17 @@ impl Graph {
             (false, true) => left,
             _ => return None,
         };
-        let inside: BTreeSet<_> = self.tree.below(block.node).into_iter().collect();
-        let attention = self
-            .ops
-            .node_indices()
-            .find(|&op| matches!(self.ops[op].op, Op::Attention(_)) && inside.contains(&self.ops[op].node))?;
+        let attention = self.attention_of(block)?;
         let fits = stream != block.input && self.reads(stream, attention) && !self.reads(attention, stream);
         fits.then_some((stream, attention))
+    }
+
+    /// The attention of a layer; the first, where there are several.
+    pub(super) fn attention_of(&self, block: &Block) -> Option<OpId> {
+        let inside: BTreeSet<_> = self.tree.below(block.node).into_iter().collect();
+        let is_it =
+            |&op: &OpId| matches!(self.ops[op].op, Op::Attention(_)) && inside.contains(&self.ops[op].node);
+        self.ops.node_indices().find(is_it)
     }
 
     /// What depends on a value, in the order of numbers; found in one walk, as layers may be many.
