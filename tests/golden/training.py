@@ -306,7 +306,6 @@ def shrunk(kind):
     return {
         "losses": losses,
         "weights": {"layers[1].mlp.up": shown(up[stay])},
-        "norms": [unit.norm().item() for unit in units(subject)],
     }
 
 

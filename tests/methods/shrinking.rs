@@ -3,7 +3,7 @@
 use tamis::pass::{Finding, Kept};
 
 use crate::run::{Outcome, refused};
-use crate::trained::{floats, keys, open, shown};
+use crate::trained::{keys, open, shown};
 use crate::training::{ALL, agree, bytes, golden, losses};
 
 /// What goes in the golden values, in every layer.
@@ -26,8 +26,6 @@ fn what_goes_shrinks_as_by_pytorch() {
             // A weight has moved by some thousandths of itself: 1e-5 is a hundredth of the way.
             shown(&found, &golden["weights"][&path], 1e-5, &path);
         }
-        // In PyTorch every element that goes is smaller after four steps; what goes here is gone.
-        assert!(floats(&golden["norms"]).iter().all(|norm| *norm > 0.0));
         assert_eq!(outcome.matrix("layers[1].mlp.up").len(), 253 * 128);
         assert_eq!(outcome.matrix("layers[1].attention.output").len(), 128 * 96);
     }
