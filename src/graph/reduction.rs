@@ -10,7 +10,7 @@ use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, AxisId, Dim, Extent, Role};
-use super::op::{Attention, AttentionKind, Op, OpNode};
+use super::op::{Attention, Op, OpNode};
 use super::picture::{PictureRule, Pictured};
 use super::token_rules::{ByEnergy, Ranking};
 use super::{Block, CannotSay, Graph, OpId};
@@ -167,6 +167,13 @@ impl Graph {
             return self.reduce_picture(layer, keep, rule);
         }
         let place = self.reducible(layer)?;
+        let counts_once = |&op: &OpId| self.is_flow(op);
+        if let Some(flow) = self.behind(place.stream).into_iter().find(counts_once).filter(|_| by_size) {
+            let path = self.tree.path(self.ops[flow].node);
+            return Err(NotReduced::Needed(format!(
+                "`{path}` is flow attention, which weighs no token by its size"
+            )));
+        }
         let (made, axis) = self.put_reduction(&place, keep, rule)?;
         if by_size {
             self.weigh_sizes_behind(made);
@@ -284,9 +291,6 @@ impl Graph {
             match &self.ops[op].op {
                 Op::Attention(of) if of.causal => {
                     Some(format!("`{place}` is causal: text is made from every token"))
-                }
-                Op::Attention(of) if of.kind == AttentionKind::Flow => {
-                    Some(format!("`{place}` is flow attention, in which a token counts once"))
                 }
                 Op::LatentAttention => {
                     Some(format!("`{place}` reads the places of tokens relative to each other"))
