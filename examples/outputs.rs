@@ -4,8 +4,8 @@
 //! echo '{"tokens": [[5, 6, 7], [8, 9]]}' | cargo run --release --example outputs -- tests/models/bert-eras
 //! ```
 //!
-//! A sample of text is a list of ids without padding; `{"pixels": [[0.5, …]], "shape": [1, 28, 28]}` are pictures. Standard output
-//! gets an object with the rows of each output, all samples' one after the other.
+//! A sample of text is a list of ids without padding; `{"pixels": [[0.5, …]], "shape": [1, 28, 28]}` are pictures, and with
+//! both each text has a picture. Standard output gets an object with the rows of each output, all samples' one after the other.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tamis::REGISTRY;
 use tamis::checkpoint::{Checkpoint, read_graph};
 use tamis::pass::{Input, Pixels, Sample};
-use tamis::runtime::{Batch, Failure, Model, Value, Watch, batches};
+use tamis::runtime::{Batch, Failure, Inputs, Model, Rows, Value, Watch, batches};
 use tamis::weights::Version;
 
 /// Rows of outputs by name.
@@ -38,12 +38,26 @@ fn main() {
     let checkpoint = Arc::new(Checkpoint::open(Path::new(&dir)).expect("a model"));
     let graph = read_graph(REGISTRY.families, &checkpoint).expect("a graph");
     let version = Version::open(graph, &checkpoint);
-    let batches: Vec<Batch> = batches(samples(&asked).into_iter().map(Ok), usize::MAX, 0)
-        .map(|batch| batch.expect("read"))
-        .collect();
+    let batches: Vec<Batch> = match both(&asked) {
+        Some(both) => vec![both],
+        None => batches(samples(&asked).into_iter().map(Ok), usize::MAX, 0)
+            .map(|batch| batch.expect("read"))
+            .collect(),
+    };
     let mut outputs = Outputs::default();
     Model::new(&version).run(&batches, &mut outputs).unwrap_or_else(|failure| panic!("{failure:?}"));
     println!("{}", serde_json::to_string(&outputs.0).expect("plain data"));
+}
+
+/// Texts with a picture each.
+fn both(asked: &serde_json::Value) -> Option<Batch> {
+    let texts: Vec<Vec<u32>> = serde_json::from_value(asked.get("tokens")?.clone()).expect("lists of ids");
+    let pictures: Vec<Vec<f32>> =
+        serde_json::from_value(asked.get("pixels")?.clone()).expect("lists of numbers");
+    let shape = serde_json::from_value(asked["shape"].clone()).expect("channels, height, width");
+    let (rows, labels) = (Rows::of(texts.iter().map(Vec::len)), vec![None; texts.len()]);
+    let inputs = Inputs::Both { ids: texts.concat(), rows, values: pictures.concat(), shape };
+    Some(Batch { inputs, labels, first: 0 })
 }
 
 fn samples(asked: &serde_json::Value) -> Vec<Sample> {

@@ -1,7 +1,7 @@
 //! Attention: rotary positions, which keys a query sees, key and value heads that several query heads share.
 
 use super::builder::Name;
-use super::lower::{CannotExport, Lowering, Value};
+use super::lower::{CannotExport, Lowering, Rows, Value};
 use super::proto::{Attribute, element};
 use crate::graph::{Attention, AttentionKind, OpId, Rope};
 
@@ -33,17 +33,17 @@ impl Lowering<'_> {
         if of.relative.is_some() {
             return Err(self.cannot("numbers by how far tokens are apart are counted by tamis and not run"));
         }
-        if of.kind == AttentionKind::Flow {
-            return Err(self.cannot("flow attention is not written as operators"));
-        }
         let heads = self.heads(op, [0, 1, 2]);
+        if of.kind == AttentionKind::Flow {
+            return Ok(self.flow(heads, [query, key, value]));
+        }
         let mut q = self.by_heads(&query.name, heads.query, heads.dim);
         let mut k = self.by_heads(&key.name, heads.kv, heads.dim);
         if let Some(rope) = &of.rope {
             if query.rows.mask.is_none() {
                 return Err(self.cannot("pictures have no positions to turn by"));
             }
-            let turns = self.turns(rope, heads.dim);
+            let turns = self.turns(rope, heads.dim, &query.rows);
             q = self.turned(&q, &turns, heads.dim);
             k = self.turned(&k, &turns, heads.dim);
         }
@@ -140,10 +140,10 @@ impl Lowering<'_> {
 
     /// Cosines and sines, `[batch, 1, tokens, half]`. Angles are made in f64, as the model's runtime does: in f32 those of late
     /// positions are off by more than a step of the fast pairs.
-    fn turns(&mut self, rope: &Rope, dim: usize) -> [Name; 2] {
-        let places = self.places();
+    pub fn turns(&mut self, rope: &Rope, dim: usize, rows: &Rows) -> [Name; 2] {
+        let places = self.places(rows);
         let speeds: Vec<f64> = (0..dim / 2).map(|pair| rope.speed(pair, dim)).collect();
-        let key = format!("{rope:?} {dim}");
+        let key = format!("{places} {rope:?} {dim}");
         let angles = self.b.once(format!("angles {key}"), |b| {
             let places = b.cast(&places, element::DOUBLE);
             let places = b.unsqueeze(&places, &[1, 3]);
@@ -159,7 +159,7 @@ impl Lowering<'_> {
     }
 
     /// Pairs of dims, halves against each other, turned by the angles of their rows (RoFormer, arXiv:2104.09864).
-    fn turned(&mut self, x: &str, [cos, sin]: &[Name; 2], dim: usize) -> Name {
+    pub fn turned(&mut self, x: &str, [cos, sin]: &[Name; 2], dim: usize) -> Name {
         let half = (dim / 2) as i64;
         let sizes = self.b.ints(&[half, half]);
         let [first, second] = self.b.op_of("Split", &[x, &sizes], vec![Attribute::int("axis", -1)]);

@@ -19,7 +19,10 @@ impl Lowering<'_> {
     }
 
     /// The place of each real token in its text, 0 for padding in front: `[batch, tokens]`.
-    pub fn places(&mut self) -> Name {
+    pub fn places(&mut self, rows: &Rows) -> Name {
+        if let Some(places) = &rows.places {
+            return places.clone();
+        }
         self.b.once("places".into(), |b| {
             let (axis, one, zero) = (b.int(1), b.int(1), b.int(0));
             let count = b.op("CumSum", &[MASK, &axis]);
@@ -31,7 +34,7 @@ impl Lowering<'_> {
     pub fn positions(&mut self, site: SiteId, offset: usize, x: &Value) -> Value {
         let table = self.table(site);
         let name = if x.rows.mask.is_some() {
-            let mut places = self.places();
+            let mut places = self.places(&x.rows);
             if offset > 0 {
                 let offset = self.b.int(offset as i64);
                 places = self.b.op("Add", &[&places, &offset]);
@@ -163,7 +166,7 @@ impl Lowering<'_> {
 
     /// The mean over real tokens, each as often as it stands for tokens.
     pub fn mean(&mut self, x: &Value) -> Value {
-        let Rows { mask, sizes } = &x.rows;
+        let Rows { mask, sizes, .. } = &x.rows;
         let mask = mask.as_ref().map(|mask| self.b.cast(mask, element::FLOAT));
         let weights = match (mask, sizes) {
             (None, None) => return Value::pooled(self.b.reduce("ReduceMean", &x.name, 1, false)),

@@ -25,6 +25,10 @@ pub struct Rows {
     pub mask: Option<Name>,
     /// How many tokens each stands for, `[batch, tokens]`; none where each is its own.
     pub sizes: Option<Name>,
+    /// Where each stands, `[batch, tokens]` of int64; none where they are the input's, or a picture's.
+    pub places: Option<Name>,
+    /// 0 of a text, 1 of a picture, 2 a key token of one; none where all are of the same.
+    pub kinds: Option<Name>,
 }
 
 impl Value {
@@ -162,8 +166,9 @@ impl Lowering<'_> {
                     "its keys come from one vector, and how positions turn them is not kept in the graph";
                 return Err(self.cannot_be("latent attention", why));
             }
-            Op::Behind(_) | Op::InsertPicture { .. } => {
-                return Err(self.cannot("a picture among a text's tokens is not lowered yet"));
+            Op::Behind(first) => self.behind(*first, &operands[0]),
+            Op::InsertPicture { placeholder } => {
+                self.insert_picture(*placeholder, &operands[0], &operands[1])
             }
             Op::Experts(of) => self.experts(of, &operands[0], self.width(op))?,
             Op::Add => operands[0].with(self.b.op("Add", &[&operands[0].name, &operands[1].name])),
@@ -212,7 +217,7 @@ impl Lowering<'_> {
         for name in [IDS, MASK] {
             self.inputs.insert(name, ValueInfo::new(name, element::INT64, dims()));
         }
-        let rows = Rows { mask: Some(MASK.into()), sizes: None };
+        let rows = Rows { mask: Some(MASK.into()), ..Rows::default() };
         Value { name: IDS.into(), rows }
     }
 
@@ -242,7 +247,9 @@ impl Lowering<'_> {
     fn output(&mut self, name: &str, op: OpId, x: &Value) -> Value {
         let named = output_name(name);
         let of_tokens = self.graph.ops[op].value.len() > 1;
-        let sequence = if self.is_reduced() { "kept_tokens" } else { "sequence" };
+        // Other rows than the text's tokens: who reads them has to be told which are padding.
+        let other = x.rows.mask.as_deref().filter(|mask| *mask != MASK);
+        let sequence = if other.is_some() || self.is_reduced() { "kept_tokens" } else { "sequence" };
         let mut dims = vec![Dimension::named("batch")];
         if of_tokens {
             // Pictures of one size have one number of tokens, which nobody has to be told.
@@ -251,7 +258,7 @@ impl Lowering<'_> {
         dims.push(Dimension::of(self.width(op)));
         self.b.give(&x.name, named);
         let mut ports = vec![ValueInfo::new(named, element::FLOAT, dims)];
-        if let (true, true, Some(mask)) = (of_tokens, self.is_reduced(), &x.rows.mask) {
+        if let (true, Some(mask)) = (of_tokens, other) {
             let mask = self.b.cast(mask, element::FLOAT);
             let counts = match &x.rows.sizes {
                 Some(sizes) => self.b.op("Mul", &[&mask, sizes]),

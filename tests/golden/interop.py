@@ -27,6 +27,7 @@ import torch
 import transformers
 
 from evaluate import load
+from vision_language import STEPS, expanded, samples
 
 HERE = Path(__file__).parent
 MODELS = HERE.parent / "models"
@@ -37,11 +38,12 @@ BATCHES = [[24, 17, 9], [61, 3, 40, 1]]  # lengths of texts; the last one is a s
 TEXTS = f'data calib = text("{MODELS}/data/sotu-train.txt", tokens: 64, samples: 8)'
 LINES = f'data calib = text("{MODELS}/data/sotu-train.jsonl", label: "label", tokens: 64, samples: 16)'
 CLOTHES = f'data calib = image("{MODELS}/data/fashion-mnist", split: "t10k", samples: 16)'
-DATA = {"bert-eras": LINES, "vit-fashion": CLOTHES}
+DATA = {"bert-eras": LINES, "vit-fashion": CLOTHES, "vit-fashion-50": CLOTHES}
+TRAINED = ["bert-eras", "vit-fashion-50", "llama-sotu", "mixtral-sotu"]
 ALL = ["bert-eras", "vit-fashion", "llama-sotu", "mixtral-sotu"]
 DENSE, ENCODERS, EXPERTS = ALL[:3], ALL[:2], ["mixtral-sotu", "mixtral-upcycled"]
 CASES = {
-    "unchanged": (ALL + EXPERTS[1:], ""),
+    "unchanged": (ALL + ["vit-fashion-50", "mixtral-upcycled", "llava-random"], ""),
     "prune heads, uneven": (ALL, "prune heads of layers[0] keep 50%"),
     "prune kv_heads": (["llama-sotu", "mixtral-sotu"], "prune kv_heads of layers[1] keep 1"),
     "prune neurons, uneven": (ALL, "prune neurons of layers[1] keep 60%"),
@@ -74,6 +76,14 @@ CASES = {
             "vit-fashion": "reduce tokens at layers[1, 2] with { prune: [15, 12], merge: [13, 10] }",
         },
     ),
+    "flow attention": (ENCODERS, "convert attention of layers[*] into flow"),
+    "flow attention, fewer tokens": (ENCODERS, "drop tokens at layers[1] by attention_mass keep 70%\nconvert attention of layers[2] into flow"),
+    **{f"picture and text, {name}": (["llava-random"], step) for name, step in STEPS.items()},
+    "densify": (["vit-fashion"], "sparsify weights of layers[*] by magnitude to 50% zeros\ndensify weights of layers[*]"),
+    "tune an adapter": (TRAINED, "tune weights of layers[*].attention on calib for 2 steps with { adapter: lowrank(4) }"),
+    "distill": (DENSE, "prune neurons of layers[*] keep 50%\ndistill weights of layers[*] from input on calib for 2 steps"),
+    "sparsify over training": (TRAINED, "sparsify weights of layers[*].attention by magnitude to 2:4 over tune(calib, steps: 3)"),
+    "prune over training": (["bert-eras", "vit-fashion-50"], "prune heads, neurons of layers[*] to 60% flops over tune(calib, steps: 3) with { flow: mask_sparsity(0.05) }"),
     "heads, then tokens": (ENCODERS, "prune heads of layers[2] keep 50%\nmerge tokens at layers[1] by key_similarity remove 3"),
     "drop experts": (EXPERTS, "drop experts of layers[*] by frequency(calib) keep 5"),
     "drop experts, uneven": (EXPERTS, "drop experts of layers[1] by reap(calib) keep 50%"),
@@ -198,6 +208,19 @@ def picture_inputs(config, side):
         yield {"pixels": rows, "shape": [channels, side, side]}, {"pixel_values": pictures}, False
 
 
+def both_inputs():
+    """Texts of a picture each, padded in front; their rows are fewer afterwards, and stand in front no more."""
+    texts, pictures = samples()
+    for count in (1, len(texts)):
+        full = [expanded(ids, 36) for ids in texts[:count]]
+        longest = max(map(len, full))
+        ids = np.array([[0] * (longest - len(row)) + row for row in full], dtype=np.int64)
+        mask = np.array([[0] * (longest - len(row)) + [1] * len(row) for row in full], dtype=np.int64)
+        rows = [picture.flatten().tolist() for picture in pictures[:count]]
+        asked = {"tokens": texts[:count], "pixels": rows, "shape": list(pictures.shape[1:])}
+        yield asked, {"input_ids": ids, "attention_mask": mask, "pixel_values": pictures[:count].numpy()}, False
+
+
 def real(answers, mask):
     """The rows of real tokens; all rows where an answer is one of each sample."""
     answers = np.asarray(answers)
@@ -226,7 +249,9 @@ def differences(programs, directory, case):
     else:
         options = {"dtype": torch.float32, "attn_implementation": "eager"}
         model = getattr(transformers, config["architectures"][0]).from_pretrained(directory, **options).eval()
-    if "pixel_values" in takes:
+    if takes >= {"input_ids", "pixel_values"}:
+        batches = both_inputs()
+    elif "pixel_values" in takes:
         batches = picture_inputs(config, 35 if "larger" in case else None)
     else:
         batches = text_inputs(directory, config)
@@ -241,6 +266,8 @@ def differences(programs, directory, case):
         ours = json.loads(run(outputs, directory, text=json.dumps(asked)))
         ours = np.asarray(ours["logits" if name == "logits" else "hidden"], dtype=np.float32)
         of_onnx = session.run([name], inputs)[0]
+        if "pixel_values" in takes and mask is not None:
+            mask = session.run(["reduced_attention_mask"], inputs)[0] > 0
         if not np.isfinite(of_onnx).all():
             raise AssertionError("onnxruntime finds what is no number")
         of_onnx = real(of_onnx, mask)

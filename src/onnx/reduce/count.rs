@@ -15,7 +15,7 @@ impl Lowering<'_> {
             let similar = self.similar(ranking.similar, &free);
             free = self.b.op("Sub", &[&free, &similar]);
         }
-        let left = self.left_free(of, &protected, &free);
+        let left = self.left_free(of.keep, &protected, &free);
         let (one, two) = (self.b.ints(&[1]), self.b.ints(&[2]));
         let least = match of.rule {
             ReductionRule::MergePairs | ReductionRule::MergeByEnergy(_) => {
@@ -44,9 +44,9 @@ impl Lowering<'_> {
         self.b.op("Min", &[&similar, &half])
     }
 
-    fn left_free(&mut self, of: &Reduction, protected: &str, free: &str) -> Name {
+    pub(in crate::onnx) fn left_free(&mut self, keep: TokenCount, protected: &str, free: &str) -> Name {
         let zero = self.b.ints(&[0]);
-        match of.keep {
+        match keep {
             TokenCount::Less(gone) => {
                 let gone = self.b.ints(&[gone as i64]);
                 let gone = self.b.op("Min", &[&gone, free]);

@@ -43,18 +43,18 @@ impl Lowering<'_> {
         operands: &[Value],
     ) -> Result<Value, CannotExport> {
         let [x, query, key] = operands else { unreachable!("a reduction has three operands") };
-        if matches!(of.rule, ReductionRule::Picture(_)) {
-            return Err(self.cannot("a picture's tokens among a text's are not lowered yet"));
-        }
         let heads = self.heads(op, [1, 2, 2]);
+        if let ReductionRule::Picture(rule) = of.rule {
+            return Ok(self.reduce_picture(of, rule, heads, [x, query, key]));
+        }
         self.has_scores(of)?;
         let has_sizes = x.rows.sizes.is_some() || of.rule.makes_sizes();
         let made = match &x.rows.mask {
             Some(mask) => self.of_texts(of, heads, [x, query, key], &mask.clone()),
             None => self.of_pictures(of, op, heads, [x, query, key]),
         };
-        let Rows { mask, sizes } = made.rows;
-        Ok(Value { name: made.name, rows: Rows { mask, sizes: sizes.filter(|_| has_sizes) } })
+        let sizes = made.rows.sizes.filter(|_| has_sizes);
+        Ok(Value { name: made.name, rows: Rows { sizes, ..made.rows } })
     }
 
     /// A random score is a number of a table by the token's place: there has to be a longest text.
@@ -103,7 +103,7 @@ impl Lowering<'_> {
             Some(_) => self.left(of, heads, &tokens),
             None => self.left_if_fewer(of, heads, &tokens),
         };
-        Value { name: left.x, rows: Rows { mask: None, sizes: Some(left.sizes) } }
+        Value { name: left.x, rows: Rows { sizes: Some(left.sizes), ..Rows::default() } }
     }
 
     /// Each text by itself, in a loop over the batch; then all of them as long as the longest.
@@ -121,7 +121,7 @@ impl Lowering<'_> {
         let longest = self.b.reduce("ReduceMax", &lengths, 0, true);
         let first = self.b.ints(&[0]);
         let [name, sizes, mask] = [rows, sizes, mask].map(|made| self.b.slice(&made, 1, &first, &longest));
-        Value { name, rows: Rows { mask: Some(mask), sizes: Some(sizes) } }
+        Value { name, rows: Rows { mask: Some(mask), sizes: Some(sizes), ..Rows::default() } }
     }
 
     /// One text: its real tokens reduced, and padded to the length that all of them had.
@@ -162,7 +162,7 @@ impl Lowering<'_> {
     }
 
     /// A graph inside of a node, made by more than the builder.
-    fn inside(
+    pub fn inside(
         &mut self,
         name: &str,
         input: Vec<ValueInfo>,
@@ -194,7 +194,7 @@ impl Lowering<'_> {
             ReductionRule::MergePairs => self.merge_pairs(of, heads, tokens),
             ReductionRule::MergeByEnergy(energy) => self.merge_by_energy(of, heads, tokens, *energy),
             ReductionRule::MergeByAttention { kept } => self.merge_by_attention(of, heads, tokens, *kept),
-            ReductionRule::Picture(_) => unreachable!("it was refused"),
+            ReductionRule::Picture(_) => unreachable!("lowered by itself"),
             ReductionRule::Drop { score, fuse, sorted } => {
                 let scores = self.scores(of, heads, tokens, *score);
                 self.drop_tokens(of, tokens, &scores, *fuse, *sorted)
@@ -207,7 +207,7 @@ impl Lowering<'_> {
     }
 
     /// From a number on to the end of an axis.
-    fn from(&mut self, x: &str, axis: i64, first: &str) -> Name {
+    pub fn from(&mut self, x: &str, axis: i64, first: &str) -> Name {
         let end = self.b.ints(&[END]);
         self.b.slice(x, axis, first, &end)
     }
