@@ -30,7 +30,7 @@ import train
 
 HERE = Path(__file__).parent
 NAME = "mixtral-upcycled"
-STEPS, SIZE, LENGTH = 240, 16, 128
+STEPS, SIZE, LENGTH = 1500, 16, 128
 SHARED = [
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_parameters",
@@ -108,7 +108,7 @@ def trained(data):
         ids = torch.stack([stream[start : start + LENGTH] for start in starts])
         return {"input_ids": ids, "labels": ids}
 
-    train.fit(Balanced(model, 0.01), batch, STEPS, peak=8e-4, log_every=25, precision=torch.float32)
+    train.fit(Balanced(model, 0.001), batch, STEPS, peak=2e-3, log_every=25, precision=torch.float32)
     tokenizer.save_pretrained(HERE / NAME)
 
     def figure(stored):
