@@ -513,7 +513,7 @@ class Reduction:
         alike, into = cosines.max(-1)
         counts = torch.ones_like(stay[..., 0]).scatter_add(1, into, torch.ones_like(alike))
         y = stay.scatter_add(1, into[..., None].expand_as(gone), gone) / counts[..., None]
-        return y, sizes.gather(1, order).scatter_add(1, into, sizes.gather(1, sources) * alike)
+        return y, sizes.gather(1, order).scatter_add(1, into, sizes.gather(1, sources) * alike.clamp(min=0))
 
     def drop(self, rule, x, after):
         """The tokens of the lowest scores go, or become one."""

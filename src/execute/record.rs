@@ -41,7 +41,9 @@ impl Record {
             sparsified: sites(&before.graph, &after.graph, sparsified),
             cast: cast(&before.graph, &after.graph),
             training: found.find(|finding| match finding {
-                Finding::Trained { training, .. } => Some((**training).clone()),
+                Finding::Trained { training, .. } | Finding::Learned { training, .. } => {
+                    Some((**training).clone())
+                }
                 _ => None,
             }),
         }

@@ -97,7 +97,7 @@ impl<'a> Findings<'a> {
     /// What was observed.
     pub fn statistics(self) -> Option<&'a Statistics> {
         self.find(|finding| match finding {
-            Finding::Statistics(statistics) => Some(statistics),
+            Finding::Statistics(numbers) | Finding::Learned { numbers, .. } => Some(numbers),
             _ => None,
         })
     }

@@ -169,15 +169,17 @@ pub enum Finding {
     Tensors { dir: PathBuf, lost: BTreeMap<String, f64> },
     /// Tensors that were trained, in a directory of their own, by the numbers of their params.
     Trained { dir: PathBuf, training: Box<Training> },
+    /// Numbers about places, found by a training that leaves the weights as they are.
+    Learned { numbers: Statistics, training: Box<Training> },
 }
 
 /// What there is to tell of a training. The same for any number of threads, and of a run that was stopped in between.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// The data set's name in the recipe, and its samples.
     pub on: String,
     pub samples: usize,
-    /// Numbers that were trained; those of adapters, where there are such.
+    /// Weights that were trained; those of adapters, where there are such. None where numbers of tokens were learned.
     pub weights: usize,
     /// All that it was done with, defaults among it.
     pub arguments: serde_json::Value,

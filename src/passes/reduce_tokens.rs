@@ -62,6 +62,8 @@ pass! {
         weight: Factor = "5",
         /// Pictures of a step.
         batch: Count = "32",
+        /// Steps between two states from which a stopped run goes on.
+        checkpoint: Count = "100",
         /// Chooses the order of pictures.
         seed: u64 = "0",
     }
@@ -149,6 +151,7 @@ impl ReduceTokens {
                 rates: [self.rate.0, self.last_rate.0],
                 weight: self.weight.0,
                 batch: self.batch.0,
+                checkpoint: self.checkpoint.0,
                 seed: self.seed,
             },
             by_size,

@@ -106,7 +106,10 @@ fn tags(provenance: &Provenance) -> Vec<&'static str> {
     tags.extend(any(|step| !step.sparsified.is_empty()).then_some("sparse"));
     tags.extend(any(|step| !step.factored.is_empty()).then_some("low-rank"));
     tags.extend(any(|step| step.training.is_some() && step.verb == "distill").then_some("distilled"));
-    tags.extend(any(|step| step.training.is_some() && step.verb != "distill").then_some("fine-tuned"));
+    tags.extend(
+        any(|step| step.training.as_ref().is_some_and(|it| it.weights > 0) && step.verb != "distill")
+            .then_some("fine-tuned"),
+    );
     tags
 }
 

@@ -172,7 +172,10 @@ fn detail(step: &Step) -> Option<Detail<'_>> {
 
 /// Settings of a training, defaults among them; what does not count is left out.
 fn trained_with(training: &Training) -> Vec<[String; 2]> {
-    let mut rows = vec![["trained weights".to_owned(), count(training.weights as u64)]];
+    let mut rows = Vec::new();
+    if training.weights > 0 {
+        rows.push(["trained weights".to_owned(), count(training.weights as u64)]);
+    }
     let told = &training.arguments;
     let all = ["train", "terms"].iter().flat_map(|part| told[*part].as_object().into_iter().flatten());
     let more = ["teachers", "adapter", "spending", "flow"].iter().map(|name| (*name, &told[*name]));

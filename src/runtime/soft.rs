@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Device, Tensor, Var};
 
 use super::Failure;
 use super::interpret::{Value, Values};
@@ -22,7 +22,7 @@ use crate::graph::{Attention, Graph, Op, OpId};
 /// What keeps a masked softmax finite; the authors' number.
 const EPS: f64 = 1e-6;
 
-/// How a reduction masks: a number for each rank, 1 in front, and how many ranks that leaves.
+/// How a reduction masks: a number for each rank, 0 for those that it takes away and 1 for the others, and how many ranks it leaves.
 #[derive(Debug, Clone)]
 pub struct Masks {
     /// `[tokens]`, after tokens are dropped.
@@ -32,6 +32,31 @@ pub struct Masks {
     /// How many tokens the first leaves, protected ones among them.
     pub pruned: usize,
     pub merged: usize,
+}
+
+impl Masks {
+    /// Masks of reductions that leave these numbers once tokens are dropped, and once they are merged, of `tokens` at first.
+    ///
+    /// Only tokens that are there go. Where a number is no smaller than what there is, its mask is all ones and no variable: so
+    /// it is with the authors, and so what is dropped and what is merged differ after a step from equal numbers.
+    ///
+    /// # Errors
+    /// Where a tensor cannot be made: an error of ours.
+    pub fn of(tokens: usize, lists: &[[usize; 2]]) -> Result<Vec<Self>, Failure> {
+        let mask = |left: usize, there: usize| -> Result<Tensor, Failure> {
+            let goes = |rank: usize| (left..there).contains(&rank);
+            let mask = tensor((0..tokens).map(|rank| f32::from(u8::from(!goes(rank)))).collect(), tokens)?;
+            Ok(if left < there { Var::from_tensor(&mask)?.into_inner() } else { mask })
+        };
+        let mut there = tokens;
+        let masks = lists.iter().map(|&[pruned, merged]| {
+            let middle = there.min(pruned);
+            let (prune, merge) = (mask(pruned, there)?, mask(merged, middle)?);
+            there = middle.min(merged);
+            Ok(Self { prune, merge, pruned, merged })
+        });
+        masks.collect()
+    }
 }
 
 /// What is known of the tokens of a batch between two operations.

@@ -1,6 +1,6 @@
 //! Numbers of tokens that are learned (DiffRate): masks beside tokens that go, and what comes of a training on a trained model.
 
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
 use tamis::graph::{ReductionRule, TokenCount};
 use tamis::runtime::op::{Host, tensor};
 use tamis::runtime::{Batch, Masks, Model, batches, masked_logits};
@@ -29,25 +29,17 @@ fn batch(count: usize) -> Batch {
     found.next().unwrap().unwrap()
 }
 
-/// Masks of 1 in front, with one number changed by `by`: of a layer, of its first or second mask, of a rank.
+/// Masks with one number changed by `by`: of a layer, of its first or second mask, of a rank.
 fn masks(changed: Option<([usize; 3], f32)>) -> Vec<Masks> {
-    let mask = |layer: usize, which: usize| -> Tensor {
-        let mut values: Vec<f32> =
-            (0..17).map(|rank| if rank < LISTS[layer][which] { 1.0 } else { 0.0 }).collect();
-        if let Some(([at, of, rank], by)) = changed
-            && (at, of) == (layer, which)
-        {
-            values[rank] += by;
-        }
-        Var::from_tensor(&tensor(values, 17).unwrap()).unwrap().into_inner()
-    };
-    let of = |layer: usize| Masks {
-        prune: mask(layer, 0),
-        merge: mask(layer, 1),
-        pruned: LISTS[layer][0],
-        merged: LISTS[layer][1],
-    };
-    (0..2).map(of).collect()
+    let mut masks = Masks::of(17, &LISTS).unwrap();
+    if let Some(([layer, which, rank], by)) = changed {
+        let of = &mut masks[layer];
+        let mask = if which == 0 { &mut of.prune } else { &mut of.merge };
+        let mut values = Host::of(mask).unwrap().values().to_vec();
+        values[rank] += by;
+        *mask = tensor(values, 17).unwrap();
+    }
+    masks
 }
 
 /// A masked token is as good as gone. The small number that keeps a masked softmax finite, 1e-6, is what they differ by.
@@ -80,15 +72,27 @@ fn gradients_by_masks_are_slopes() {
         let mask = if which == 0 { &whole[layer].prune } else { &whole[layer].merge };
         f64::from(Host::of(&found.get(mask).unwrap().contiguous().unwrap()).unwrap().values()[rank])
     };
-    // Tokens that stay, one that is merged, and one of the second reduction; a token that both masks hide has no gradient.
-    let places = [[0, 0, 2], [0, 0, 7], [0, 1, 5], [0, 1, 9], [1, 0, 3], [1, 1, 4], [1, 1, 6], [0, 0, 14]];
+    // Tokens that stay, one that is merged, one that is dropped, and some of the second reduction; what is dropped has no gradient by
+    // the mask of what is merged.
+    let places =
+        [[0, 0, 2], [0, 0, 7], [0, 0, 12], [0, 1, 5], [0, 1, 9], [1, 0, 3], [1, 1, 4], [1, 1, 6], [0, 1, 12]];
     let largest = places.iter().map(|&place| of(place).abs()).fold(0.0, f64::max);
     for place in places {
         let moved = |by: f32| f64::from(loss(&masks(Some((place, by)))).to_scalar::<f32>().unwrap());
         let slope = (moved(0.02) - moved(-0.02)) / 0.04;
         assert!((of(place) - slope).abs() < 0.01 * largest, "{place:?}: {} is not {slope}", of(place));
     }
-    assert!(largest > 0.01 && of([0, 0, 14]) == 0.0);
+    assert!(largest > 0.01 && of([0, 0, 12]) != 0.0 && of([0, 1, 12]) == 0.0);
+}
+
+/// A mask that takes nothing away is no variable: what is merged has no gradient where dropping leaves as few.
+#[test]
+fn a_number_that_takes_nothing_has_no_gradient() {
+    let ones = |mask: &Tensor| Host::of(mask).unwrap().values().iter().all(|&it| it == 1.0);
+    let masks = Masks::of(6, &[[4, 4], [5, 3]]).unwrap();
+    assert!(!ones(&masks[0].prune) && ones(&masks[0].merge) && !masks[0].merge.is_variable());
+    assert!(ones(&masks[1].prune) && masks[1].merge.is_variable());
+    assert_eq!(Host::of(&masks[1].merge).unwrap().values(), [1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
 }
 
 /// What is left behind each layer: dropped, then merged.

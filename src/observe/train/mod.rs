@@ -267,6 +267,18 @@ struct Progressed {
     backward: f64,
 }
 
+impl Progressed {
+    /// Adds the loss of the step that was done last to the curve.
+    fn note(&mut self, loss: f64, steps: usize) {
+        self.open.push(loss);
+        if self.step.is_multiple_of(steps.div_ceil(POINTS)) || self.step == steps {
+            let open = std::mem::take(&mut self.open);
+            let mean = open.iter().sum::<f64>() / open.len() as f64;
+            self.curve.push(Point { step: self.step, loss: mean });
+        }
+    }
+}
+
 impl<'a> Loop<'a> {
     fn new(
         work: &'a TrainWeights,
@@ -309,7 +321,7 @@ impl<'a> Loop<'a> {
         self.at.progress.steps(&format!("train {}", self.work.describe()), self.steps as u64);
         while self.done.step < self.steps && !self.done.stopped {
             let loss = self.step()?;
-            self.note(loss);
+            self.done.note(loss, self.steps);
             if regimen.held_out.as_ref().is_some_and(|held| self.is_due(held.every)) {
                 self.look()?;
             }
@@ -391,17 +403,6 @@ impl<'a> Loop<'a> {
         }
         self.done.step += 1;
         Ok(total)
-    }
-
-    /// Adds to the loss curve.
-    fn note(&mut self, loss: f64) {
-        self.done.open.push(loss);
-        let every = self.steps.div_ceil(POINTS);
-        if self.done.step.is_multiple_of(every) || self.done.step == self.steps {
-            let open = std::mem::take(&mut self.done.open);
-            let mean = open.iter().sum::<f64>() / open.len() as f64;
-            self.done.curve.push(Point { step: self.done.step, loss: mean });
-        }
     }
 
     /// Takes the loss on held-out samples, and keeps the weights if it is the least so far.

@@ -241,6 +241,8 @@ impl Lowering<'_> {
         let sum = self.scattered(&stay, &places, &gone);
         let x = self.b.op("Div", &[&sum, &counts]);
         let grown = self.gathered(&tokens.sizes, &sources);
+        let none = self.b.float(0.0);
+        let alike = self.b.op("Max", &[&alike, &none]);
         let grown = self.b.op("Mul", &[&grown, &alike]);
         let sizes = self.gathered(&tokens.sizes, &order);
         Left { x, sizes: self.scattered(&sizes, &into, &grown) }

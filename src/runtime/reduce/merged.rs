@@ -179,7 +179,8 @@ pub(super) fn into_first(tokens: Tokens<'_>, sorted: &[usize], kept: usize, afte
     for (&token, row) in sources.iter().zip(cosines.chunks_exact(after)) {
         let Some((at, cosine)) = best(row, protected) else { continue };
         left.parts[at].push((token, 1.0));
-        left.sizes[at] += tokens.size(token) * cosine;
+        // The formula as it is has sizes of 0 or less, whose logarithms are no numbers, where a token points away from all others.
+        left.sizes[at] += tokens.size(token) * cosine.max(0.0);
     }
     for parts in &mut left.parts {
         let share = 1.0 / parts.len() as f32;

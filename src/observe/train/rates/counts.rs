@@ -98,26 +98,15 @@ impl Counts {
     }
 
     /// `weight` times the squared distance of the cost from a bound, as a share of it, and its gradient by the numbers of both lists.
+    /// Each number has the gradient of what is left in its layer, be it the smallest one or not: the authors' minimum is a
+    /// straight-through one (their `ste_min`), so that the budget pulls at a number before it binds.
     pub fn off(&self, lists: &[[usize; 2]], bound: u64, weight: f64) -> (f64, Vec<[f64; 2]>) {
         let (left, bound) = (self.left(lists), bound.max(1) as f64);
         let off = self.cost(&left) / bound - 1.0;
-        let mut gradients = vec![[0.0; 2]; lists.len()];
-        // From the last layer on: a number that is that of the layer before hands its gradient on.
-        let mut behind = 0.0;
-        for at in (0..lists.len()).rev() {
-            let [one, pair] = self.parts[at];
-            let own = 2.0 * weight * off * (one + 2.0 * pair * left[at]) / bound;
-            let gradient = own + behind;
-            behind = 0.0;
-            let smallest = lists[at].map(|count| count as f64 <= left[at]);
-            match smallest {
-                [true, true] => gradients[at] = [gradient / 2.0; 2],
-                [true, false] => gradients[at][0] = gradient,
-                [false, true] => gradients[at][1] = gradient,
-                [false, false] => behind = gradient,
-            }
-        }
-        (weight * off * off, gradients)
+        let gradient = |(left, [one, pair]): (&f64, &[f64; 2])| {
+            [2.0 * weight * off * (one + 2.0 * pair * left) / bound; 2]
+        };
+        (weight * off * off, left.iter().zip(&self.parts).map(gradient).collect())
     }
 
     /// The same lists times one factor, up to twice, that the cost is as near to a bound as it can be without being above. Tokens
@@ -186,16 +175,15 @@ mod tests {
     }
 
     /// At [4, 3] and [5, 4] both layers have 3, by the second number of the first: 100 + 9 + 9 + 6 = 124, which is 0.24 more than
-    /// 100. One token more costs 3 + 2 x 3 behind the first layer and 2 behind the second.
+    /// 100. One token more costs 3 + 2 x 3 behind the first layer and 2 behind the second; all numbers of a layer have that gradient.
     #[test]
-    fn gradients_reach_the_number_that_binds() {
+    fn gradients_reach_every_number() {
         let (off, gradients) = counts().off(&[[4, 3], [5, 4]], 100, 5.0);
         assert!((off - 5.0 * 0.24 * 0.24).abs() < 1e-12);
-        let expected = 2.0 * 5.0 * 0.24 * (9.0 + 2.0) / 100.0;
-        assert!((gradients[0][1] - expected).abs() < 1e-12, "{gradients:?}");
-        assert_eq!((gradients[0][0], gradients[1]), (0.0, [0.0, 0.0]));
-        let (_, halves) = counts().off(&[[3, 3], [2, 5]], 100, 5.0);
-        assert!(halves[0][0] == halves[0][1] && halves[1][0] > 0.0 && halves[1][1] == 0.0, "{halves:?}");
+        let expected = [9.0, 2.0].map(|cost| 2.0 * 5.0 * 0.24 * cost / 100.0);
+        for (found, expected) in gradients.iter().zip(expected) {
+            assert!(found.iter().all(|found| (found - expected).abs() < 1e-12), "{gradients:?}");
+        }
     }
 
     #[test]

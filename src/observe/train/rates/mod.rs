@@ -7,21 +7,23 @@
 mod counts;
 mod spread;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Tensor, Var};
 use serde_json::json;
 
 pub use counts::{Counts, learnable};
 use spread::Spread;
 
 use super::order::{Order, batches};
+use super::state::{self, Saved};
+use super::{Progressed, state_dir};
 use crate::diagnostic::{Diagnostic, codes, numbers};
 use crate::graph::{Graph, ReductionRule, TokenCount};
 use crate::observe::gradients::no_logits;
 use crate::observe::outputs::classes_of;
-use crate::pass::{Context, CostBound, Data, Finding, Length, Sample, Statistics, Work, WorkKind};
-use crate::runtime::op::{Host, cross_entropy, tensor};
+use crate::pass::{Context, CostBound, Data, Finding, Length, Sample, Statistics, Training, Work, WorkKind};
+use crate::runtime::op::{Host, cross_entropy};
 use crate::runtime::{Batch, Failure, Loaded, Masks, Model, masked_logits};
 use crate::tensor::descent::{Descent, Moments, Stride};
 use crate::weights::Version;
@@ -35,6 +37,8 @@ pub struct Rating {
     pub weight: f64,
     /// Samples of a step.
     pub batch: usize,
+    /// Steps between two states from which a stopped run goes on.
+    pub checkpoint: usize,
     pub seed: u64,
 }
 
@@ -69,17 +73,19 @@ impl Work for LearnRates {
             Length::Epochs(epochs) => json!({ "epochs": epochs }),
             Length::Steps(steps) => json!({ "steps": steps }),
         };
-        let Rating { rates, weight, batch, seed } = &self.rating;
+        let Rating { rates, weight, batch, seed, .. } = &self.rating;
         json!({
+            "train": {
+                "data": self.data.reader.describe(),
+                "length": length,
+                "rates": rates,
+                "weight": weight,
+                "batch": batch,
+                "seed": seed,
+            },
             "learn tokens": self.layers,
-            "data": self.data.reader.describe(),
-            "length": length,
             "bound": self.bound,
             "cost batch": self.cost_batch,
-            "rates": rates,
-            "weight": weight,
-            "batch": batch,
-            "seed": seed,
             "by size": self.by_size,
         })
     }
@@ -109,17 +115,38 @@ impl Work for LearnRates {
         let mut learner = Learner::new(self, &version, &counts)?;
         let mut order = Order::of(samples.len(), self.rating.batch, self.rating.seed);
         let steps = self.length.steps(order.steps_in_epoch());
+        let dir = state_dir(at);
+        let mut done = match at.lasting.then(|| Saved::open(&dir)).flatten() {
+            Some(saved) => learner.restore(saved)?,
+            None => Progressed::default(),
+        };
         at.progress.steps(&format!("learn {}", self.describe()), steps as u64);
-        for step in 0..steps {
-            let chosen = order.of_step(step).iter().map(|&sample| samples[sample].clone()).collect();
-            let loss = learner.step(&batches(chosen, usize::MAX)?, step, steps)?;
-            at.progress.step(step as u64 + 1, &format!("loss {loss:.4}"));
+        while done.step < steps {
+            let chosen = order.of_step(done.step).iter().map(|&sample| samples[sample].clone()).collect();
+            let loss = learner.step(&batches(chosen, usize::MAX)?, done.step, steps)?;
+            done.step += 1;
+            done.note(loss, steps);
+            at.progress.step(done.step as u64, &format!("loss {loss:.4}"));
+            if at.lasting && done.step < steps && done.step.is_multiple_of(self.rating.checkpoint) {
+                learner.save(&done, &dir)?;
+            }
         }
         at.progress.finish();
+        let _ = std::fs::remove_dir_all(&dir);
         let lists = counts.within(&learner.lists(), self.bound.at_most);
         let found = self.layers.iter().cloned().zip(lists);
         let found = found.map(|(path, list)| (path, list.iter().map(|&count| count as f64).collect()));
-        Ok(Finding::Statistics(Statistics(found.collect())))
+        let training = Training {
+            on: self.data.name.clone(),
+            samples: samples.len(),
+            weights: 0,
+            arguments: self.arguments(),
+            steps: done.step,
+            planned: steps,
+            curve: done.curve,
+            ..Training::default()
+        };
+        Ok(Finding::Learned { numbers: Statistics(found.collect()), training: Box::new(training) })
     }
 }
 
@@ -175,6 +202,37 @@ impl<'a> Learner<'a> {
         self.spreads.iter().map(|both| both.each_ref().map(left)).collect()
     }
 
+    /// All distributions and what is remembered of them, by name.
+    fn state(&mut self) -> impl Iterator<Item = (String, &mut Vec<f32>)> {
+        let all = self.spreads.iter_mut().flatten().enumerate();
+        all.flat_map(|(at, Learned { spread, moments })| {
+            let parts = [
+                ("logits", &mut spread.logits),
+                ("first", &mut moments.first),
+                ("second", &mut moments.second),
+            ];
+            parts.map(|(name, values)| (format!("{at}.{name}"), values))
+        })
+    }
+
+    /// # Errors
+    /// Where it cannot be written.
+    fn save(&mut self, done: &Progressed, dir: &Path) -> Result<(), Diagnostic> {
+        let tensors: Vec<_> = self.state().map(|(name, values)| (name, values.clone())).collect();
+        state::save(dir, done, &tensors)
+    }
+
+    /// Goes on from a state.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    fn restore(&mut self, saved: Saved) -> Result<Progressed, Diagnostic> {
+        for (name, values) in self.state() {
+            *values = saved.read(&name)?;
+        }
+        Ok(saved.done)
+    }
+
     /// One step; the loss before it.
     fn step(&mut self, batches: &[Batch], step: usize, steps: usize) -> Result<f64, Diagnostic> {
         let lists = self.lists();
@@ -218,14 +276,7 @@ impl<'a> Learner<'a> {
         share: f64,
         by_rank: &mut [[Vec<f64>; 2]],
     ) -> Result<f64, Failure> {
-        let mask = |left: usize| -> Result<Tensor, Failure> {
-            let values = (0..self.counts.tokens).map(|rank| f32::from(u8::from(rank < left))).collect();
-            Ok(Var::from_tensor(&tensor(values, self.counts.tokens)?)?.into_inner())
-        };
-        let masks = lists.iter().map(|&[pruned, merged]| {
-            Ok(Masks { prune: mask(pruned)?, merge: mask(merged)?, pruned, merged })
-        });
-        let masks: Vec<Masks> = masks.collect::<Result<_, Failure>>()?;
+        let masks = Masks::of(self.counts.tokens, lists)?;
         let logits = masked_logits(&self.model, &self.weights, batch, &masks)?;
         let logits = logits.ok_or_else(|| Failure::Told(Box::new(no_logits(&self.work.data))))?;
         let classes = classes_of(batch, &logits, &self.work.data, false);
