@@ -27,7 +27,8 @@ pub struct Times {
     pub tokens: Option<usize>,
     pub batch: u64,
     pub threads: usize,
-    /// By place in the tree, numbers of layers and experts left out: `layers[*].mlp.up`, `layers[*].attention`.
+    /// By place in the tree, numbers of layers and experts left out: `layers[*].mlp.up`, `layers[*].attention`; and what an attention
+    /// takes once it is converted, `layers[*].attention as flow`.
     pub operations: BTreeMap<String, Grid>,
     /// Nanoseconds for each byte that any operation makes.
     pub rest: f64,
@@ -183,12 +184,18 @@ impl Graph {
         place
     }
 
+    /// The name that a table has for one of an operation's [timed](Self::timed) parts.
+    pub fn timed_place(&self, op: OpId, node: NodeId) -> String {
+        let place = self.place_of_all(node);
+        if self.is_flow(op) { place + " as flow" } else { place }
+    }
+
     /// For each kind of operation that has a time of its own how many there are, and nanoseconds of all of them for a batch.
     pub fn times_by_place(&self, batch: u64) -> BTreeMap<String, (usize, u64)> {
         let mut found: BTreeMap<String, (usize, u64)> = BTreeMap::new();
         for op in self.ops.node_indices() {
             for (node, time) in self.nanoseconds_by_node(op, batch) {
-                let (count, sum) = found.entry(self.place_of_all(node)).or_default();
+                let (count, sum) = found.entry(self.timed_place(op, node)).or_default();
                 (*count, *sum) = (*count + 1, *sum + time.max);
             }
         }
@@ -198,8 +205,8 @@ impl Graph {
     /// The first place whose time the table does not know.
     pub fn untimed(&self) -> Option<String> {
         let times = self.times.as_ref()?;
-        let places = self.schedule().into_iter().flat_map(|op| self.timed(op));
-        places.map(|(node, _)| self.place_of_all(node)).find(|place| !times.operations.contains_key(place))
+        let of = |op: OpId| self.timed(op).into_iter().map(move |(node, _)| self.timed_place(op, node));
+        self.schedule().into_iter().flat_map(of).find(|place| !times.operations.contains_key(place))
     }
 
     fn product_time(&self, times: &Times, node: NodeId, site: SiteId) -> Between {
@@ -222,7 +229,7 @@ impl Graph {
     }
 
     fn attention_time(&self, times: &Times, op: OpId) -> Between {
-        let place = self.place_of_all(self.ops[op].node);
+        let place = self.timed_place(op, self.ops[op].node);
         let (Some(grid), Some(&query)) = (times.operations.get(&place), self.operands(op).first()) else {
             return Between::default();
         };

@@ -28,17 +28,20 @@ pub fn measure_times(
     runs: usize,
     progress: &dyn Progress,
 ) -> Result<Times, Diagnostic> {
-    let model = Model::new(version);
     let graph = &version.graph;
     let tokens = graph.text_tokens().map(|axis| graph.extent(axis).max);
-    let timing =
-        Timing { batch: blank(graph, batch), weights: model.load().map_err(Failure::told)?, model, runs };
     let mut times = Times::new(tokens, batch as u64, rayon::current_num_threads());
-    let measured = timing.operations(progress).and_then(|operations| {
-        times.operations = operations;
-        timing.whole()
-    });
-    let whole = measured.map_err(Failure::told)?;
+    let timing = Timing::new(version, batch, runs)?;
+    timing.operations(&mut times.operations, progress).map_err(Failure::told)?;
+    let whole = timing.whole().map_err(Failure::told)?;
+    drop(timing);
+    // A recipe may convert attention, and asks for its time then: what is known already is not measured again.
+    let mut flowing = version.clone();
+    for layer in 0..graph.blocks.len() {
+        let _ = flowing.graph.convert_to_flow(layer);
+    }
+    let timing = Timing::new(&flowing, batch, runs)?;
+    timing.operations(&mut times.operations, progress).map_err(Failure::told)?;
     // What the operations with times of their own make up, and the rest for each byte.
     let mut graph = graph.clone();
     graph.set_times(times.clone());
@@ -55,19 +58,25 @@ struct Timing<'a> {
     runs: usize,
 }
 
-impl Timing<'_> {
+impl<'a> Timing<'a> {
+    fn new(version: &'a Version, batch: usize, runs: usize) -> Result<Self, Diagnostic> {
+        let model = Model::new(version);
+        let weights = model.load().map_err(Failure::told)?;
+        Ok(Self { batch: blank(&version.graph, batch), weights, model, runs })
+    }
+
     fn graph(&self) -> &Graph {
         &self.model.version.graph
     }
 
-    fn operations(&self, progress: &dyn Progress) -> Result<BTreeMap<String, Grid>, Failure> {
+    /// Adds the times of operations that are not among them.
+    fn operations(&self, found: &mut BTreeMap<String, Grid>, progress: &dyn Progress) -> Result<(), Failure> {
         let graph = self.graph();
-        let mut found: BTreeMap<String, Grid> = BTreeMap::new();
         // Equal shapes take equal times, whatever they are for.
         let mut known: BTreeMap<[usize; 3], Grid> = BTreeMap::new();
         for op in graph.schedule() {
             for (node, site) in graph.timed(op) {
-                let place = graph.place_of_all(node);
+                let place = graph.timed_place(op, node);
                 if found.contains_key(&place) {
                     continue;
                 }
@@ -86,7 +95,7 @@ impl Timing<'_> {
                 found.insert(place, grid.growing());
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Rows, inputs and outputs of a product.

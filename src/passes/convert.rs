@@ -56,6 +56,13 @@ impl Pass for Convert {
         for &layer in &numbers {
             changes |= graph.convert_to_flow(layer).map_err(|why| refused(step, &path(layer), why))?;
         }
+        if let Some(place) = graph.untimed() {
+            let message = format!("the table of times has none of `{place}`");
+            let error = Diagnostic::at(&codes::NO_TIMES, step.verb, message);
+            return Err(error.help(
+                "measure again, `tamis time MODEL --out times.json`: older tables know no flow attention",
+            ));
+        }
         let no_effect = || step.at(ClauseKind::Into, &codes::NO_EFFECT, "this is flow attention already");
         let notes = if changes { Vec::new() } else { vec![no_effect()] };
         let rewrite = Arc::new(ConvertAttention { layers: numbers.into_iter().map(path).collect() });

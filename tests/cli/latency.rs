@@ -43,6 +43,30 @@ fn a_measured_table_bounds_latency() {
     assert_eq!(digest(&report), digest(&reported(&place, &recipe("latency"))));
 }
 
+/// Attention that is converted takes its own time, or none is known.
+#[test]
+fn flow_attention_has_times_of_its_own() {
+    let place = Place::new();
+    place.write("times.json", serde_json::to_string(&in_proportion()).expect("plain data"));
+    let at = "measure at { tokens: 64, times: \"times.json\" }";
+    let text = format!(
+        "model input = \"models/bert-eras\"\n{at}\nconvert attention of layers[*] into flow\nsave \"out\"\n"
+    );
+    place.write("x.tamis", &text);
+    let ran = place.tamis("check x.tamis");
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stdout.contains("error[no-times]"), "{}", ran.stdout);
+    let ran = place.tamis("time models/bert-eras --tokens 64 --runs 1 --out times.json");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report = reported(&place, &text);
+    let times: Times = serde_json::from_str(&place.read("times.json")).expect("a table");
+    let [soft, flow] = ["layers[*].attention", "layers[*].attention as flow"]
+        .map(|place| times.operations[place].nanoseconds[0].last().copied().expect("a point"));
+    let [before, after] = ["before", "after"].map(|of| report[of]["nanoseconds"].as_f64().expect("a time"));
+    let expected = 4.0 * (flow - soft);
+    assert!((after - before - expected).abs() <= 0.01 * expected.abs() + 8.0, "{before} {after} {expected}");
+}
+
 /// Where every multiply-accumulate takes a nanosecond and nothing else takes any, a budget of time is one of MACs.
 #[test]
 fn times_in_proportion_to_macs_choose_as_macs_do() {
