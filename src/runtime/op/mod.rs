@@ -1,7 +1,8 @@
 //! Operations of candle's that are our own: fused, spread over all threads, each with its backward.
 //!
 //! candle's own norms, softmax and rotary positions lose gradients without a word, and its activations are an order of
-//! magnitude slower than the machine. Each file here is one operation; gradients are checked against finite differences.
+//! magnitude slower than the machine. Each file here is one operation; gradients are checked against finite differences and
+//! against PyTorch's.
 
 mod activation;
 mod attention;

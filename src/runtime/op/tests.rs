@@ -11,6 +11,8 @@ use crate::runtime::kernel::attention::Heads;
 use crate::runtime::kernel::rope::Turns;
 use crate::runtime::rows::Rows;
 
+mod golden;
+
 /// Numbers between -1 and 1 that no symmetry is in.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
