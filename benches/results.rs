@@ -91,7 +91,10 @@ fn classifiers() -> Vec<Case<'static>> {
 
 /// Fewer tokens of pictures and texts, to some budgets. `curve.py` draws them.
 fn tokens(pictures: &str) -> Vec<Case<'static>> {
+    let train = format!("data train = image({pictures:?}, split: \"train\", samples: 2000)\n");
     let pictures = format!("data test = image({pictures:?}, split: \"t10k\")\n");
+    let learned =
+        "reduce tokens at layers[1..] on train for 2 epochs with { rate: 0.05, last_rate: 0.005, batch: 20 }";
     let texts =
         "data test = text(\"tests/models/data/sotu-test.jsonl\", label: \"label\", tokens: 128)\n".to_owned();
     let methods = [
@@ -100,6 +103,7 @@ fn tokens(pictures: &str) -> Vec<Case<'static>> {
         ("PiToMe", "merge tokens at layers[*] by energy"),
         ("EViT", "drop tokens at layers[*] by cls_attention"),
         ("EViT, fused", "drop tokens at layers[*] by cls_attention(fuse: true)"),
+        ("DiffRate, learned", learned),
         ("Zero-TPrune", "drop tokens at layers[*] by pagerank"),
         ("attention mass", "drop tokens at layers[*] by attention_mass"),
         ("random", "drop tokens at layers[*] by random"),
@@ -111,6 +115,11 @@ fn tokens(pictures: &str) -> Vec<Case<'static>> {
     let mut cases = Vec::new();
     for (model, data, budgets) in models {
         for (method, step) in methods {
+            let learns = step.contains("on train");
+            if learns && model.contains("bert") {
+                continue; // numbers are learned for pictures alone
+            }
+            let data = if learns { format!("{data}{train}") } else { data.clone() };
             for budget in budgets {
                 let step = match step.split_once(" with") {
                     Some((step, with)) => format!("{step} to {budget} macs with{with}"),
