@@ -79,8 +79,12 @@ fn keep_freed_memory() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the first lines of the program: there is no other thread")]
 fn main() {
     keep_freed_memory();
+    // As the program does, whose reason is told there.
+    // SAFETY: no other thread is there yet that could read the environment.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") };
     let python = std::env::args().skip(1).find(|argument| argument != "--bench");
     let vit = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/vit-fashion");
     compare("vit-fashion, 64 pictures", &vit, Made::Pictures(64), 64, python.as_deref());
