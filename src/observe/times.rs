@@ -37,11 +37,12 @@ pub fn measure_times(
     drop(timing);
     // A recipe may convert attention, and asks for its time then: what is known already is not measured again.
     let mut flowing = version.clone();
-    for layer in 0..graph.blocks.len() {
-        let _ = flowing.graph.convert_to_flow(layer);
+    let converted =
+        (0..graph.blocks.len()).filter(|&layer| flowing.graph.convert_to_flow(layer) == Ok(true)).count();
+    if converted > 0 {
+        let timing = Timing::new(&flowing, batch, runs)?;
+        timing.operations(&mut times.operations, progress).map_err(Failure::told)?;
     }
-    let timing = Timing::new(&flowing, batch, runs)?;
-    timing.operations(&mut times.operations, progress).map_err(Failure::told)?;
     // What the operations with times of their own make up, and the rest for each byte.
     let mut graph = graph.clone();
     graph.set_times(times.clone());
