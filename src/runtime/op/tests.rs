@@ -33,14 +33,22 @@ fn weighed(y: &Tensor) -> Tensor {
     (y * weights).unwrap().sum_all().unwrap()
 }
 
+/// The gradients of a result's weighed sum by some variables, and the largest of each.
+fn gradients(made: &Tensor, vars: &[&Var]) -> Vec<(Vec<f32>, f64)> {
+    let found = weighed(made).backward().unwrap();
+    let of = |var: &&Var| {
+        let gradient = found.get(var).expect("every variable has a gradient").flatten_all().unwrap();
+        let gradient = gradient.to_vec1::<f32>().unwrap();
+        let largest = gradient.iter().fold(1e-3f32, |most, it| most.max(it.abs()));
+        (gradient, f64::from(largest))
+    };
+    vars.iter().map(of).collect()
+}
+
 /// Compares every gradient with a central difference. f32 leaves about three digits of a difference: 1e-2 of the largest.
 fn check(vars: &[&Var], f: impl Fn() -> Tensor) {
-    let gradients = weighed(&f()).backward().unwrap();
-    for var in vars {
-        let gradient = gradients.get(var).expect("every variable has a gradient").flatten_all().unwrap();
-        let gradient = gradient.to_vec1::<f32>().unwrap();
+    for (var, (gradient, largest)) in vars.iter().zip(gradients(&f(), vars)) {
         let values = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let largest = gradient.iter().fold(1e-3f32, |most, it| most.max(it.abs()));
         for at in 0..values.len() {
             let at_offset = |offset: f32| {
                 let mut moved = values.clone();
@@ -51,7 +59,7 @@ fn check(vars: &[&Var], f: impl Fn() -> Tensor) {
             let step = 1e-2;
             let difference = (at_offset(step) - at_offset(-step)) / (2.0 * f64::from(step));
             var.set(&tensor(values.clone(), var.shape()).unwrap()).unwrap();
-            let error = (difference - f64::from(gradient[at])).abs() / f64::from(largest);
+            let error = (difference - f64::from(gradient[at])).abs() / largest;
             assert!(error < 1e-2, "at {at}: {difference} by differences, {} by backward", gradient[at]);
         }
     }
