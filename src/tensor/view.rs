@@ -55,8 +55,13 @@ impl MatrixView {
     /// # Panics
     /// Where the view does not fit in the tensor.
     pub fn put(&self, values: &[f32], tensor: &mut [f32]) {
-        for (at, value) in values.iter().enumerate() {
-            tensor[self.index(at / self.inputs, at % self.inputs)] = *value;
+        for (o, row) in values.chunks_exact(self.inputs.max(1)).enumerate() {
+            let first = self.index(o, 0);
+            if self.has_contiguous_rows() {
+                tensor[first..first + row.len()].copy_from_slice(row);
+            } else {
+                row.iter().enumerate().for_each(|(i, value)| tensor[first + i * self.in_stride] = *value);
+            }
         }
     }
 

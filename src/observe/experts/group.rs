@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::look::{Look, Looked, look};
-use super::weights::Matrices;
+use super::weights::Neurons;
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{Experts, Graph};
 use crate::pass::elements::everything;
@@ -177,25 +177,21 @@ fn usage(counts: &[f64]) -> Vec<f64> {
 /// Distances between the weights of each two experts, their neurons in the order that is most like the first expert's.
 fn distances(version: &Version, of: &Experts, align: bool) -> Result<Vec<f64>, Diagnostic> {
     let n = of.experts.len();
-    let first = Matrices::read(version, &of.experts[0])?;
+    let read = |number: usize| Neurons::read(version, &of.experts[number]);
+    let first = read(0)?;
+    let rounded = align.then(|| first.rounded());
     let order = |number: usize| -> Result<Option<Vec<usize>>, Diagnostic> {
-        let alike = align && number > 0;
-        alike.then(|| Ok(first.order_of(&Matrices::read(version, &of.experts[number])?))).transpose()
+        let rounded = rounded.as_ref().filter(|_| number > 0);
+        rounded.map(|rounded| Ok(first.order_of(rounded, &read(number)?))).transpose()
     };
     let orders: Vec<Option<Vec<usize>>> = (0..n).map(order).collect::<Result<_, _>>()?;
-    let read = |number: usize| -> Result<Matrices, Diagnostic> {
-        let mut matrices = Matrices::read(version, &of.experts[number])?;
-        if let Some(order) = &orders[number] {
-            matrices.reorder(order);
-        }
-        Ok(matrices)
-    };
+    drop((first, rounded));
     let mut distances = vec![0.0; n * n];
     for one in 0..n {
         // Two experts at a time: a layer's may be larger than memory.
         let ours = read(one)?;
         for other in one + 1..n {
-            let distance = ours.distance(&read(other)?);
+            let distance = ours.distance(orders[one].as_deref(), &read(other)?, orders[other].as_deref());
             (distances[one * n + other], distances[other * n + one]) = (distance, distance);
         }
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::super::room::Room;
-use super::weights::Matrices;
+use super::weights::Neurons;
 use crate::checkpoint::TensorSpec;
 use crate::diagnostic::{Diagnostic, numbers};
 use crate::graph::{AxisId, Expert, Experts, Graph, ParamId, SiteId, Weight};
@@ -210,8 +210,7 @@ impl Layer<'_> {
         specs
     }
 
-    /// Some groups at once, in each one member after the other: no more than three experts of a group are in memory, and the
-    /// costs of one assignment.
+    /// Some groups at once, in each one member after the other: what is in memory does not grow with a group.
     fn merge(&self, version: &Version, room: &Room, align: bool) -> Result<(), Diagnostic> {
         let groups: Vec<(usize, usize)> = self.grouped.leaders.iter().copied().enumerate().collect();
         for some in groups.chunks(at_once(&version.graph, self.of)) {
@@ -227,46 +226,46 @@ impl Layer<'_> {
         align: bool,
         (group, leader): (usize, usize),
     ) -> Result<(), Diagnostic> {
-        let leading = Matrices::read(version, &self.of.experts[leader])?;
-        let mut sums: Vec<Vec<f32>> = leading.all().map(|matrix| vec![0.0; matrix.len()]).collect();
-        for member in (0..self.of.experts.len()).filter(|&it| self.grouped.group_of[it] == group) {
-            let mut matrices = Matrices::read(version, &self.of.experts[member])?;
-            if align && member != leader {
-                matrices.reorder(&leading.order_of(&matrices));
-            }
-            let share = self.grouped.shares[member] as f32;
-            for (sum, matrix) in sums.iter_mut().zip(matrices.all()) {
-                sum.iter_mut().zip(matrix).for_each(|(sum, weight)| *sum += share * weight);
-            }
+        let read = |member: usize| Neurons::read(version, &self.of.experts[member]);
+        let share = |member: usize| self.grouped.shares[member] as f32;
+        let others =
+            (0..self.of.experts.len()).filter(|&it| self.grouped.group_of[it] == group && it != leader);
+        let others: Vec<usize> = others.collect();
+        let mut leading = read(leader)?;
+        let rounded = (align && !others.is_empty()).then(|| leading.rounded());
+        // The last one may be added to the leader itself: nobody is compared with it any more.
+        let mut sums = (others.len() > 1).then(|| leading.clone());
+        let mut own = share(leader);
+        for member in others {
+            let neurons = read(member)?;
+            let order = rounded.as_ref().map(|rounded| leading.order_of(rounded, &neurons));
+            sums.as_mut().unwrap_or(&mut leading).mix(own, (share(member), &neurons), order.as_deref());
+            own = 1.0;
         }
-        for (site, values) in self.of.experts[group].sites().zip(sums) {
-            self.write(version, room, site, values)?;
-        }
-        Ok(())
+        self.write_expert(version, room, group, sums.as_ref().unwrap_or(&leading))
     }
 
     /// Sums of all experts.
     fn mix(&self, version: &Version, room: &Room, mixing: &Mixing) -> Result<(), Diagnostic> {
         for (number, shares) in mixing.experts.chunks_exact(mixing.all.max(1)).enumerate() {
-            let mut sums: Vec<Vec<f32>> = Vec::new();
+            let mut sums = Neurons::zeros(version, &self.of.experts[number]);
             for (expert, &share) in self.of.experts.iter().zip(shares).filter(|(_, share)| **share != 0.0) {
-                let matrices = Matrices::read(version, expert)?;
-                sums.resize_with(matrices.all().count(), Vec::new);
-                for (sum, matrix) in sums.iter_mut().zip(matrices.all()) {
-                    sum.resize(matrix.len(), 0.0);
-                    sum.iter_mut().zip(matrix).for_each(|(sum, weight)| *sum += share * weight);
-                }
+                sums.mix(1.0, (share, &Neurons::read(version, expert)?), None);
             }
-            if sums.is_empty() {
-                // Nothing of any: zeros, as large as the first one's.
-                let matrices = Matrices::read(version, &self.of.experts[0])?;
-                sums = matrices.all().map(|matrix| vec![0.0; matrix.len()]).collect();
-            }
-            for (site, values) in self.of.experts[number].sites().zip(sums) {
-                self.write(version, room, site, values)?;
-            }
+            self.write_expert(version, room, number, &sums)?;
         }
         Ok(())
+    }
+
+    fn write_expert(
+        &self,
+        version: &Version,
+        room: &Room,
+        number: usize,
+        neurons: &Neurons,
+    ) -> Result<(), Diagnostic> {
+        let mut sites = self.of.experts[number].sites().zip(neurons.matrices());
+        sites.try_for_each(|(site, values)| self.write(version, room, site, values))
     }
 
     /// Puts the matrix of a site, row after row, where its tensor has it.
@@ -285,9 +284,7 @@ impl Layer<'_> {
         // Stacks have their experts outermost: each one's part is a run of the tensor.
         let matrix = graph.matrix(view, transposed);
         let mut stored = vec![0.0; values.len()];
-        for (at, value) in values.into_iter().enumerate() {
-            stored[matrix.index(at / matrix.inputs, at % matrix.inputs) - matrix.offset] = value;
-        }
+        matrix.at(0).put(&values, &mut stored);
         room.write_part(&merged_name(param), matrix.offset, &stored)
     }
 
@@ -308,8 +305,8 @@ impl Layer<'_> {
     }
 }
 
-/// Bytes that merging one group holds: the sums, the leader, a member, and another copy of one where it is put into order; the
-/// costs of an assignment.
+/// Bytes that merging one group holds: the sums, the leader, a member, a matrix that is read or written; where neurons are
+/// aligned the leader and the member as integers, a quarter of the size, and the costs of an assignment.
 fn of_group(graph: &Graph, of: &Experts, align: bool) -> u64 {
     const FLOAT: u64 = 4;
     let sizes = |site: SiteId| {
@@ -319,8 +316,10 @@ fn of_group(graph: &Graph, of: &Experts, align: bool) -> u64 {
     let Some(expert) = of.experts.first() else { return 0 };
     let weights: u64 = expert.sites().map(sizes).map(|(out, ins)| out.saturating_mul(ins)).sum();
     let (neurons, _) = sizes(expert.up);
-    let costs = if align { neurons.saturating_mul(neurons) } else { 0 };
-    FLOAT.saturating_mul(weights.saturating_mul(4).saturating_add(costs))
+    let (integers, costs) = if align { (weights / 2, neurons.saturating_mul(neurons)) } else { (0, 0) };
+    let matrix = weights.div_ceil(2);
+    let all = [weights.saturating_mul(3), matrix, integers, costs];
+    FLOAT.saturating_mul(all.into_iter().fold(0, u64::saturating_add))
 }
 
 /// Groups that are merged at once: one a thread, fewer where they are large, so that memory does not grow with threads.

@@ -2,6 +2,7 @@
 
 mod compress;
 mod evolve;
+mod gains;
 mod group;
 mod judge;
 mod look;

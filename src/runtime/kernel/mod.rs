@@ -6,13 +6,15 @@
 
 pub mod activation;
 pub mod attention;
+pub mod dot;
 pub mod exp;
+pub mod integer;
 pub mod norm;
 pub mod product;
 pub mod rope;
 mod wide;
 
-use wide::wide;
+pub(crate) use wide::wide;
 
 /// Rows that one thread takes at a time. Also the unit of sums over rows: fixed, so that their order is.
 pub const ROWS: usize = 64;
