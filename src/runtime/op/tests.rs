@@ -13,6 +13,15 @@ use crate::runtime::rows::Rows;
 
 mod golden;
 
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Silu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+    Activation::Relu,
+];
+
 /// Numbers between -1 and 1 that no symmetry is in.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
@@ -67,14 +76,7 @@ fn check(vars: &[&Var], f: impl Fn() -> Tensor) {
 
 #[test]
 fn activations_have_their_slopes() {
-    for of in [
-        Activation::Gelu,
-        Activation::GeluTanh,
-        Activation::Silu,
-        Activation::Tanh,
-        Activation::Sigmoid,
-        Activation::Relu,
-    ] {
+    for of in ACTIVATIONS {
         let x = var(&[3, 5], 1);
         check(&[&x], || activation(of, x.as_tensor()).unwrap());
     }
