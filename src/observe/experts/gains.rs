@@ -148,6 +148,7 @@ impl<'a> Gains<'a> {
             let mut costs = vec![0.0; count * count];
             let [ours, theirs] = [left, right].map(|vectors| Matrix::rows(vectors, count, width, width));
             product((&mut costs, count), Into::Replace, -1.0, ours, theirs.transposed(), Threads::All);
+            costs.iter_mut().for_each(|cost| *cost = finite(*cost));
             Known::Costs(costs)
         };
         Self { left, right, count, width, known }
@@ -173,6 +174,11 @@ fn floors(ours: &Rounded, theirs: &Rounded, width: usize) -> Vec<bf16> {
     floors
 }
 
+/// Products of weights that are near to the largest float are none: assignments need costs that are.
+fn finite(cost: f32) -> f32 {
+    if cost.is_nan() { 0.0 } else { cost.clamp(f32::MIN, f32::MAX) }
+}
+
 /// The next number that is not larger.
 fn below(value: f32) -> bf16 {
     // Cut off, a negative one would become larger.
@@ -189,7 +195,7 @@ impl Costs for Gains<'_> {
         let row = row * self.count..(row + 1) * self.count;
         match &self.known {
             Known::Floors(known) => {
-                floors.iter_mut().zip(&known[row]).for_each(|(out, floor)| *out = f32::from(*floor));
+                floors.iter_mut().zip(&known[row]).for_each(|(out, floor)| *out = finite(f32::from(*floor)));
             }
             Known::Costs(known) => floors.copy_from_slice(&known[row]),
         }
@@ -197,7 +203,10 @@ impl Costs for Gains<'_> {
 
     fn exact(&self, row: usize, column: usize) -> f32 {
         match &self.known {
-            Known::Floors(_) => -dot(self.vector(self.left, row), self.vector(self.right, column)) as f32,
+            Known::Floors(_) => {
+                let product = dot(self.vector(self.left, row), self.vector(self.right, column));
+                finite(-product as f32)
+            }
             Known::Costs(known) => known[row * self.count + column],
         }
     }
@@ -301,5 +310,30 @@ mod tests {
         let expected = all(&left, &right, n, width).0;
         // Sums of 400 floats, in another order.
         assert!(costs.iter().zip(&expected).all(|(cost, other)| (cost - other).abs() < 1e-3));
+    }
+
+    /// Of finite weights no cost is infinite, and an order is found.
+    #[test]
+    fn huge_weights_have_costs() {
+        let (n, width) = (6, 64);
+        for large in [1e19, 1e37] {
+            let [left, right] = [1, 2].map(|seed| {
+                let values = values(seed, n * width).into_iter().map(|value| value * large);
+                values.collect::<Vec<f32>>()
+            });
+            for outlier in [1.0, 30.0] {
+                let mut left = left.clone();
+                left.iter_mut().step_by(width).for_each(|value| *value *= outlier);
+                let left: Vec<f32> = left.into_iter().map(|value| value.clamp(f32::MIN, f32::MAX)).collect();
+                let [ours, theirs] = rounded(&left, &right, n, width);
+                let mut order = crate::tensor::assignment::assignment(&Gains::new(
+                    (&left, &ours),
+                    (&right, &theirs),
+                    width,
+                ));
+                order.sort_unstable();
+                assert_eq!(order, (0..n).collect::<Vec<_>>());
+            }
+        }
     }
 }
